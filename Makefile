@@ -1,0 +1,51 @@
+# The targets a user and a contributor need; each sets up what it needs by itself.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help env demo test test-long bench lint lock clean
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
+
+env: $(STAMP) ## a virtual environment in .venv with everything
+
+$(STAMP): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "error: $(PYTHON) is missing; install Python 3.11 or newer, or name one: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "error: $(PYTHON) is $$($(PYTHON) -V 2>&1); logproc needs 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 2; }
+	@if command -v uv >/dev/null; then \
+	  uv venv --quiet --allow-existing --python "$$(command -v $(PYTHON))" $(VENV) \
+	  && uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock \
+	  && uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e . ; \
+	else \
+	  $(PYTHON) -c 'import ensurepip' 2>/dev/null || { echo "error: $(PYTHON) has no venv module; on Debian and Ubuntu: apt install python3-venv" >&2; exit 2; }; \
+	  $(PYTHON) -m venv $(VENV) \
+	  && echo "installing the pinned dependencies (about 700 MB, once)" \
+	  && $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock \
+	  && $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e . ; \
+	fi || { echo "error: the environment could not be set up; the lines above say why" >&2; exit 2; }
+	@touch $@
+
+demo: env ## a simulated mesh, collected into an embedded ClickHouse, with a report
+	@$(BIN)/logproc demo
+
+lint: env ## ruff, mypy --strict
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+test: lint ## lint, types and all tests but the long ones
+	@$(BIN)/pytest -n 2 --dist loadgroup -m "not long"
+
+test-long: env ## the tests of minutes
+	@$(BIN)/pytest -m long
+
+bench: env ## speed and memory, each beside a baseline of the same run
+	@$(BIN)/python -m tests.bench
+
+lock: ## pin the newest allowed versions with their hashes
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras --upgrade pyproject.toml -o requirements.lock
+
+clean: ## remove what was built
+	rm -rf $(VENV) .cache dist .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,5 @@
+"""`python -m logproc`."""
+
+from logproc.main import main
+
+main()

@@ -1,0 +1,1 @@
+"""One file per command, named like the command: typer only, no logic."""

@@ -1,0 +1,111 @@
+"""The command line: one module in `logproc/commands` is one command; errors become one line and an exit code."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import pkgutil
+import sys
+from typing import Any, NoReturn
+
+import typer
+import typer.core
+import typer.main
+
+from logproc import __version__, commands
+from logproc.errors import EXIT_USAGE, LogprocError
+
+ORDER = ("demo", "collect", "query", "report", "parse", "schema", "simulate")
+"""What a newcomer reads first; commands not named here follow by name."""
+
+
+def command_names() -> list[str]:
+    """The modules of `logproc/commands`: the folder listing is the registry."""
+    found = {m.name for m in pkgutil.iter_modules(commands.__path__)}
+    return [n for n in ORDER if n in found] + sorted(found - set(ORDER))
+
+
+def load(name: str) -> Any:
+    """The command of one module: its `run` function, or its `app` where it has sub-commands.
+
+    The module's `TITLE` is its line in `logproc --help`.
+    """
+    module = importlib.import_module(f"logproc.commands.{name}")
+    app: typer.Typer | None = getattr(module, "app", None)
+    command: Any
+    if app is None:
+        app = typer.Typer(add_completion=False, rich_markup_mode=None)
+        app.command(name, short_help=module.TITLE)(module.run)
+        command = typer.main.get_command(app)
+    else:
+        command = typer.main.get_group(app)
+    command.name = name
+    command.short_help = module.TITLE
+    return command
+
+
+class Commands(typer.core.TyperGroup):
+    """Loads a command when it is asked for, so that one command's imports cost no other anything."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """All commands in the order of the help page."""
+        return command_names()
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command, or None where there is none of that name."""
+        return load(cmd_name) if cmd_name in command_names() else None
+
+
+app = typer.Typer(cls=Commands, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(f"logproc {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog="Exit codes: 0 done, 1 done with a finding, 2 wrong usage or configuration, 3 gave up.")
+def _root(
+    version: bool = typer.Option(
+        False, "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
+    ),
+) -> None:
+    """Envoy and Istio access logs to typed columns in ClickHouse, every line exactly once.
+
+    Start with `logproc demo`.
+    """
+
+
+def fail(error: LogprocError) -> NoReturn:
+    """Print an error for a person and leave with its exit code."""
+    print(f"error: {error.message}", file=sys.stderr)
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)
+    sys.exit(error.exit_code)
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        code: Any = app(standalone_mode=False)
+        sys.stdout.flush()
+    except LogprocError as error:
+        fail(error)
+    except typer.TyperException as usage:
+        show = getattr(usage, "show", None)
+        if show is None:
+            raise
+        show()
+        sys.exit(EXIT_USAGE)
+    except (typer.Abort, KeyboardInterrupt):
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader has left (`| head`): not an error, and nothing more may be flushed into the closed pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()
