@@ -47,11 +47,11 @@ def load(name: str) -> Any:
 class Commands(typer.core.TyperGroup):
     """Loads a command when it is asked for, so that one command's imports cost no other anything."""
 
-    def list_commands(self, ctx: Any) -> list[str]:
+    def list_commands(self, ctx: Any) -> list[str]:  # noqa: ARG002
         """All commands in the order of the help page."""
         return command_names()
 
-    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ARG002
         """The command, or None where there is none of that name."""
         return load(cmd_name) if cmd_name in command_names() else None
 

@@ -1,0 +1,93 @@
+"""SOURCE, TOPIC, SINK and STORE as they are typed: URLs and paths."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from logproc.errors import ConfigError
+
+
+@dataclass(frozen=True, slots=True)
+class Url:
+    """One URL in parts. Printed without its password and never holding one: see `password`."""
+
+    scheme: str
+    host: str = ""
+    port: int | None = None
+    user: str = ""
+    path: str = ""
+    options: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def parse(cls, text: str, *, default_scheme: str = "") -> Url:
+        """Read `scheme://[user@]host[:port]/path[?option=value]`; a text without scheme is a path of `default_scheme`.
+
+        Raises ConfigError for a password in the text (it would show in process lists and logs) and for a port that is none.
+        """
+        if (
+            "://" not in text
+            and default_scheme
+            and not text.startswith((f"{default_scheme}:", "stdout:", "null:", "parquet:"))
+        ):
+            return cls(default_scheme, path=str(Path(text).absolute()))
+        parts = urlsplit(text)
+        if not parts.scheme:
+            raise ConfigError(
+                f"{text!r} is no URL",
+                "write scheme://host:port/name, for example clickhouse://default@localhost:8123/logproc",
+            )
+        if parts.password is not None:
+            raise ConfigError(
+                f"{parts.scheme}://{parts.hostname}: a password in a URL shows in process lists and logs",
+                "put it into LOGPROC_PASSWORD, or into a file named by LOGPROC_PASSWORD_FILE",
+            )
+        try:
+            port = parts.port
+        except ValueError as error:
+            raise ConfigError(f"{text!r}: the port is no number from 0 to 65535") from error
+        return cls(
+            parts.scheme,
+            parts.hostname or "",
+            port,
+            unquote(parts.username or ""),
+            unquote(parts.path),
+            tuple(parse_qsl(parts.query, keep_blank_values=True)),
+        )
+
+    def option(self, name: str, default: str = "") -> str:
+        """The value of one option."""
+        return dict(self.options).get(name, default)
+
+    def refuse_unknown_options(self, known: Iterable[str]) -> None:
+        """Raise ConfigError for the first option that is not known, naming the nearest that is."""
+        names = sorted(known)
+        for name, _ in self.options:
+            if name not in names:
+                near = difflib.get_close_matches(name, names, 1)
+                hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(names) or 'none'}"
+                raise ConfigError(f"{self.scheme}: has no option {name!r}", hint)
+
+    def __str__(self) -> str:
+        place = f"{self.user}@{self.host}" if self.user else self.host
+        if self.port is not None:
+            place += f":{self.port}"
+        query = "?" + "&".join(f"{k}={v}" for k, v in self.options) if self.options else ""
+        return f"{self.scheme}://{place}{self.path}{query}" if place or self.path else f"{self.scheme}:{query}"
+
+
+def password() -> str:
+    """The password for the sink or store: LOGPROC_PASSWORD, else the content of the file that LOGPROC_PASSWORD_FILE names."""
+    if "LOGPROC_PASSWORD" in os.environ:
+        return os.environ["LOGPROC_PASSWORD"]
+    name = os.environ.get("LOGPROC_PASSWORD_FILE")
+    if not name:
+        return ""
+    try:
+        return Path(name).read_text().rstrip("\n")
+    except OSError as error:
+        raise ConfigError(f"LOGPROC_PASSWORD_FILE {name}: {error.strerror}") from error
