@@ -6,6 +6,7 @@ import importlib
 import os
 import pkgutil
 import sys
+from pathlib import Path
 from typing import Any, NoReturn
 
 import typer
@@ -14,6 +15,7 @@ import typer.main
 
 from logproc import __version__, commands
 from logproc.errors import EXIT_USAGE, LogprocError
+from logproc.settings import ENVIRONMENT_PREFIX, command_defaults, read_settings, settings_path
 
 ORDER = ("demo", "collect", "query", "report", "parse", "schema", "simulate")
 """What a newcomer reads first; commands not named here follow by name."""
@@ -41,6 +43,7 @@ def load(name: str) -> Any:
         command = typer.main.get_group(app)
     command.name = name
     command.short_help = module.TITLE
+    command.context_settings["auto_envvar_prefix"] = f"{ENVIRONMENT_PREFIX}_{name.upper()}"
     return command
 
 
@@ -56,7 +59,12 @@ class Commands(typer.core.TyperGroup):
         return load(cmd_name) if cmd_name in command_names() else None
 
 
-app = typer.Typer(cls=Commands, no_args_is_help=True, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(
+    cls=Commands,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
 
 
 def _print_version(value: bool) -> None:
@@ -67,14 +75,31 @@ def _print_version(value: bool) -> None:
 
 @app.callback(epilog="Exit codes: 0 done, 1 done with a finding, 2 wrong usage or configuration, 3 gave up.")
 def _root(
+    ctx: typer.Context,
+    config: Path = typer.Option(
+        None,
+        "--config",
+        help="Settings file (TOML).",
+        envvar="LOGPROC_CONFIG",
+        show_default="~/.config/logproc/config.toml, /etc/logproc/config.toml",
+    ),
     version: bool = typer.Option(
         False, "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
-    ),
+    ),  # noqa: ARG001
 ) -> None:
     """Envoy and Istio access logs to typed columns in ClickHouse, every line exactly once.
 
     Start with `logproc demo`.
     """
+    path = settings_path(config)
+    command = ctx.invoked_subcommand
+    if path is not None and command in command_names():
+        content = read_settings(path)
+        ctx.default_map = {command: command_defaults(path, content, command, command_names(), _options)}
+
+
+def _options(command: str) -> list[str]:
+    return [str(p.name) for p in load(command).params]
 
 
 def fail(error: LogprocError) -> NoReturn:
