@@ -29,8 +29,10 @@ class Run:
 def run(argv: Sequence[str], *, stdin: Path | None = None, env: dict[str, str] | None = None) -> Run:
     """Run a command to its end. Raises RuntimeError with its standard error where it fails."""
     started = time.perf_counter()
-    with (stdin.open("rb") if stdin else open(os.devnull, "rb")) as source:  # noqa: PTH123
-        process = subprocess.Popen(argv, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | (env or {}), cwd=ROOT)
+    with stdin.open("rb") if stdin else open(os.devnull, "rb") as source:  # noqa: PTH123
+        process = subprocess.Popen(
+            argv, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | (env or {}), cwd=ROOT
+        )
         out, err = process.stdout, process.stderr
         assert out is not None and err is not None
         said = out.read()
@@ -50,7 +52,12 @@ def run(argv: Sequence[str], *, stdin: Path | None = None, env: dict[str, str] |
 def python(code: str, *args: str) -> list[str]:
     """The command that runs a function of this folder, `module:function`, in a process of its own."""
     module, function = code.split(":")
-    return [sys.executable, "-c", f"import sys; from tests.bench.{module} import {function} as f; f(*sys.argv[1:])", *args]
+    return [
+        sys.executable,
+        "-c",
+        f"import sys; from tests.bench.{module} import {function} as f; f(*sys.argv[1:])",
+        *args,
+    ]
 
 
 def in_turn(commands: dict[str, list[str]], repeats: int) -> dict[str, list[Run]]:
