@@ -15,7 +15,7 @@ import pyparsing as pp
 
 from parsers.flags import SHORT_NAMES
 
-CACHE = 1 << 16
+CACHE = 1 << 14
 """Distinct values remembered per kind; a client can invent any number of them, so every cache is bounded."""
 
 MISSING = "-"
@@ -97,7 +97,7 @@ def cluster(text: str) -> Cluster:
     `outbound_.80_.v1_.host`, and Istio's passthrough and black-hole clusters; one trailing `;` (Istio's alt stat name) is ignored.
     """
     try:
-        found = _CLUSTER.parse_string(text.removesuffix(";"))
+        found = _CLUSTER.parse_string(text.removesuffix(";")).as_dict()
     except pp.ParseException:
         return Cluster()
     return Cluster(found["direction"], found.get("port"), found.get("subset") or None, found.get("service") or None)
