@@ -42,7 +42,7 @@ test-long: env ## the tests of minutes
 	@$(BIN)/pytest -m long
 
 bench: env ## speed and memory, each beside a baseline of the same run
-	@$(BIN)/python -m tests.bench
+	@$(BIN)/python -m tests.bench $(ONLY)
 
 lock: ## pin the newest allowed versions with their hashes
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras --upgrade pyproject.toml -o requirements.lock
