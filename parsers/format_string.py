@@ -1,0 +1,212 @@
+"""Envoy's format language: a text such as `[%START_TIME%] "%REQ(:METHOD)%" %RESPONSE_CODE%`, or a JSON template of such texts.
+
+What enters is a format as it stands in a mesh config; what leaves is a `Format`, from which every reader is made.
+Grammar (Envoy's substitution formatter): `%COMMAND%`, `%COMMAND(ARGUMENT)%`, `%COMMAND(ARGUMENT):LENGTH%`, `%%` for a percent sign;
+an argument holds no `)`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+from typing import Any
+
+import pyparsing as pp
+
+from logproc.errors import ExpressionError
+from parsers import operators
+from parsers.operators import Kind, Meaning
+
+MAX_DEPTH = 32
+"""Objects inside objects of a JSON template; Envoy's own limit is far lower."""
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """One command operator: `%COMMAND(argument):length%`, and where it stands in the format (`offset`, in characters)."""
+
+    command: str
+    argument: str | None = None
+    length: int | None = None
+    text: str = field(default="", compare=False)
+    offset: int = field(default=0, compare=False)
+
+    @property
+    def meaning(self) -> Meaning:
+        """Its column, kind and shape."""
+        return operators.meaning(self.command, self.argument, self.length)
+
+    @property
+    def name(self) -> str:
+        """The operator without its percent signs: the key under which `extra` keeps what has no column."""
+        return self.text.strip("%")
+
+
+Parts = tuple["str | Operator", ...]
+Template = Mapping[str, Any]
+"""Keys to `Parts`, to further templates, to lists of both, or to the literal numbers, booleans and null of the template."""
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A compiled format: `parts` of a text format, or the `json` template (then `parts` is empty)."""
+
+    text: str
+    parts: Parts = ()
+    json: Template | None = field(default=None, compare=False)
+    omit_empty_values: bool = False
+    """A missing value prints as nothing instead of `-`; in JSON its key is left out."""
+    name: str = ""
+
+    @property
+    def operators(self) -> tuple[Operator, ...]:
+        """All operators, in the order in which they stand."""
+        return tuple(_operators(self.json if self.json is not None else self.parts))
+
+
+def _operators(value: Any) -> list[Operator]:
+    if isinstance(value, Operator):
+        return [value]
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, tuple | list):
+        return [o for v in value for o in _operators(v)]
+    return []
+
+
+def _operator(text: str, offset: int, found: pp.ParseResults) -> Operator:
+    argument = found.get("argument")
+    length = found.get("length")
+    end = found["end"]
+    return Operator(
+        found["command"], argument, None if length is None else int(length), text[offset:end], offset
+    )  # fmt: skip
+
+
+_SIGN = pp.Literal("%").set_name("'%' at the operator's end")
+_ARGUMENT = pp.Suppress("(") - pp.Regex(r"[^)]*").set_name("an argument")("argument") - pp.Suppress(
+    pp.Literal(")").set_name("')' after the argument")
+)
+_LENGTH = pp.Suppress(":") - pp.Regex("[0-9]+").set_name("a number of characters")("length")
+_COMMAND = pp.Regex("[A-Z][A-Z0-9_]*").set_name("a command such as START_TIME, or %% for a percent sign")("command")
+_OPERATOR = (
+    pp.Suppress("%") - _COMMAND + pp.Optional(_ARGUMENT) + pp.Optional(_LENGTH) - pp.Suppress(_SIGN) + pp.Empty().set_parse_action(lambda _t, at, _f: at)("end")
+).set_parse_action(_operator)  # fmt: skip
+_PERCENT = pp.Literal("%%").set_parse_action(lambda: "%")
+_LITERAL = pp.Regex("[^%]+")
+# Blanks are part of a format: nothing is skipped.
+_FORMAT = (pp.ZeroOrMore(_LITERAL | _PERCENT | _OPERATOR) + pp.StringEnd()).leave_whitespace().parse_with_tabs()
+
+
+@lru_cache(256)
+def compile_format(text: str, *, omit_empty_values: bool = False, name: str = "") -> Format:
+    """Read a format: text, or JSON if it is an object. Raises ExpressionError with the place and what was expected there.
+
+    Newlines at the end are dropped: Envoy's sink or Istio adds one, and lines are read without theirs.
+    """
+    if text.lstrip().startswith("{"):
+        try:
+            found = json.loads(text, object_pairs_hook=_no_twins)
+        except _TwinKeyError as twin:
+            key = json.dumps(twin.key)
+            raise ExpressionError("format", text, text.rfind(key), "another key, this one is there twice") from None
+        except (ValueError, RecursionError):
+            found = None  # such as {"code":%RESPONSE_CODE%}: text in the shape of JSON
+        if isinstance(found, dict):
+            return Format(text, json=_template(found, text, 1), omit_empty_values=omit_empty_values, name=name)
+    return Format(text, _parts(text.rstrip("\r\n"), text), omit_empty_values=omit_empty_values, name=name)
+
+
+def named(format: Format, name: str) -> Format:
+    """The same format under a name."""
+    return replace(format, name=name)
+
+
+class _TwinKeyError(ValueError):
+    def __init__(self, key: str) -> None:
+        super().__init__(key)
+        self.key = key
+
+
+def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise _TwinKeyError(key)
+        found[key] = value
+    return found
+
+
+def _template(value: dict[str, Any], text: str, depth: int) -> Template:
+    if depth > MAX_DEPTH:
+        raise ExpressionError("format", text, 0, f"at most {MAX_DEPTH} objects inside one another")
+    return {key: _template_value(v, text, depth) for key, v in value.items()}
+
+
+def _template_value(value: Any, text: str, depth: int) -> Any:
+    if isinstance(value, dict):
+        return _template(value, text, depth + 1)
+    if isinstance(value, list):
+        return [_template_value(v, text, depth + 1) for v in value]
+    if isinstance(value, str):
+        try:
+            return _parts(value, value)
+        except ExpressionError as error:
+            raise error if value not in text else ExpressionError(
+                error.what, text, text.index(value) + error.offset, error.expected, error.hint
+            ) from None
+    return value
+
+
+def _parts(format: str, whole: str) -> Parts:
+    try:
+        found = _FORMAT.parse_string(format)
+    except pp.ParseBaseException as error:
+        expected = str(error.msg).removeprefix("Expected ")
+        raise ExpressionError("format", whole, error.loc, expected) from None
+    parts: list[str | Operator] = []
+    for part in found:
+        if isinstance(part, Operator):
+            _check(part, whole)
+            parts.append(part)
+        elif parts and isinstance(parts[-1], str):
+            parts[-1] += part
+        else:
+            parts.append(part)
+    _check_neighbours(parts, whole)
+    return tuple(parts)
+
+
+def _check(operator: Operator, text: str) -> None:
+    command, argument = operator.command, operator.argument
+    start = operator.offset + 1 + len(command)
+    if argument is None or argument == "":
+        if command in operators.ARGUMENT_REQUIRED:
+            raise ExpressionError("format", text, start + (argument is not None), f"an argument: %{command}(...)%")
+        return
+    if command in operators.NO_ARGUMENT:
+        raise ExpressionError("format", text, start, f"'%': {command} takes no argument")
+    if command in operators.HEADER_COMMANDS:
+        fault = operators.header_argument_fault(argument)
+        if fault is not None:
+            raise ExpressionError(
+                "format", text, start + 1 + fault, "the name of a header, or (MAIN?ALTERNATIVE) with one alternative"
+            )
+
+
+def _check_neighbours(parts: list[str | Operator], text: str) -> None:
+    for left, right in zip(parts, parts[1:], strict=False):
+        if isinstance(left, Operator) and isinstance(right, Operator) and not (_is_closed(left) or _is_closed(right)):
+            raise ExpressionError(
+                "format",
+                text,
+                right.offset,
+                f"something between {left.text} and {right.text}: their values cannot be told apart",
+            )
+
+
+def _is_closed(operator: Operator) -> bool:
+    """Its values are few or of fixed shape, so that a neighbour's end can be told without a mark between them."""
+    return operator.meaning.kind in (Kind.PROTOCOL, Kind.TIME) and operator.length is None
