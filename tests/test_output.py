@@ -92,7 +92,7 @@ def test_a_table_of_a_batch(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out.splitlines() == [
         "timestamp                   method  code  request_id                            extra",
         f'2025-11-21 04:40:00.123456  GET      200  {ID}  {{"k": "ü"}}',
-        "-                           \\t\\n      0  -                                     -",
+        "-                           \\t\\\\n      0  -                                     -",
         "1970-01-01 00:00:00.000000  -          -  00000000-0000-0000-0000-000000000000  -",
     ]
 
