@@ -1,0 +1,244 @@
+"""Whole columns at once: strings to numbers, times, UUIDs and addresses by arithmetic on their bytes.
+
+Every kernel takes an Arrow string array without offset and says for each row whether it had the right shape; it never guesses.
+Null (Envoy's `-`) stays null and is good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from logproc.columns import TIMESTAMP, UUID, WORD
+from parsers.start_time import TimeLayout
+
+Mask = npt.NDArray[np.bool_]
+Ints = npt.NDArray[np.int64]
+Bytes = npt.NDArray[np.uint8]
+
+_INTEGER = {16: pa.uint16(), 32: pa.uint32(), 64: pa.uint64()}
+_SURE_DIGITS = {16: 4, 32: 9, 64: 18}
+"""Digits that always fit; longer numbers are left to the strict reader."""
+
+
+def parts(array: pa.StringArray) -> tuple[npt.NDArray[np.int32], Bytes]:
+    """Offsets (n + 1) and bytes of a string array, without a copy."""
+    _, offsets, data = array.buffers()
+    ends = np.frombuffer(cast("pa.Buffer", offsets), np.int32)[array.offset : array.offset + len(array) + 1]
+    content = np.frombuffer(data, np.uint8) if data is not None and data.size else np.empty(0, np.uint8)
+    return ends, content
+
+
+def valid(array: pa.Array) -> Mask | None:
+    """Which rows are not null; None where all are."""
+    if array.null_count == 0:
+        return None
+    return np.asarray(array.is_valid())
+
+
+def printed_lengths(array: pa.Array) -> Ints:
+    """Bytes of each value as it was printed: null is the one of `-`."""
+    if isinstance(array, pa.DictionaryArray):
+        if array.null_count == len(array):
+            return np.ones(len(array), np.int64)
+        ends, _ = parts(cast("pa.StringArray", array.dictionary))
+        lengths = np.diff(ends).astype(np.int64)[codes(array)]
+    else:
+        ends, _ = parts(cast("pa.StringArray", array))
+        lengths = np.diff(ends).astype(np.int64)
+    if array.null_count:
+        lengths[~np.asarray(array.is_valid())] = 1
+    return lengths
+
+
+def codes(array: pa.DictionaryArray) -> npt.NDArray[np.int32]:
+    """The index of each row's value in the dictionary; 0 where it is null."""
+    indices = array.indices
+    buffer = indices.buffers()[1]
+    found = np.frombuffer(cast("pa.Buffer", buffer), np.int32)[indices.offset : indices.offset + len(indices)]
+    return found if indices.null_count == 0 else np.where(np.asarray(indices.is_valid()), found, 0)
+
+
+def strip(array: pa.StringArray, prefix: bytes, suffix: bytes) -> tuple[pa.StringArray, Mask]:
+    """Cut a prefix and a suffix that every value must have; what is then `-` is null."""
+    ends, data = parts(array)
+    starts, stops = ends[:-1], ends[1:]
+    good = (stops - starts) >= len(prefix) + len(suffix)
+    left = np.where(good, starts + len(prefix), starts)
+    right = np.where(good, stops - len(suffix), stops)
+    for i, byte in enumerate(prefix):
+        good &= data[np.minimum(starts + i, len(data) - 1)] == byte if len(data) else False
+    for i, byte in enumerate(suffix):
+        good &= data[np.maximum(stops - len(suffix) + i, 0)] == byte if len(data) else False
+    cuts = np.empty(3 * len(array) + 1, np.int32)
+    cuts[0:-1:3], cuts[1::3], cuts[2::3], cuts[-1] = starts, left, right, ends[-1]
+    pieces = pa.StringArray.from_buffers(3 * len(array), pa.py_buffer(cuts), array.buffers()[2])
+    cut = cast("pa.StringArray", pieces.take(pa.array(np.arange(1, 3 * len(array), 3, dtype=np.int32))))
+    return cast("pa.StringArray", pc.if_else(pc.equal(cut, "-"), None, cut)), good
+
+
+def number(array: pa.StringArray, bits: int) -> tuple[pa.Array, Mask | None]:
+    """Digits to an unsigned integer; empty is null. The mask is None where all rows are good."""
+    ends, data = parts(array)
+    lengths = np.diff(ends)
+    used = data[ends[0] : ends[-1]]
+    bad: Mask | None = None
+    if np.count_nonzero(lengths == 0) > array.null_count:
+        array = cast("pa.StringArray", pc.if_else(pc.equal(array, ""), None, array))
+    if len(used) and (used.min() < 48 or used.max() > 57 or lengths.max() > _SURE_DIGITS[bits]):
+        wrong = np.concatenate(([0], np.cumsum((used < 48) | (used > 57))))
+        bad = (np.diff(wrong[ends - ends[0]]) > 0) | (lengths > _SURE_DIGITS[bits])
+        array = cast("pa.StringArray", pc.if_else(pa.array(bad), None, array))
+    return array.cast(_INTEGER[bits]), None if bad is None else ~bad
+
+
+def timestamp(array: pa.StringArray, layout: TimeLayout, prefix: int = 0, suffix: int = 0) -> tuple[pa.Array, Mask]:
+    """Times to microseconds, without the first `prefix` and last `suffix` bytes of each value. A null is no time."""
+    ends, data = parts(array)
+    lengths = np.diff(ends)
+    rows = len(array)
+    out = np.zeros(rows, np.int64)
+    good = np.zeros(rows, bool)
+    if rows and (lengths == lengths[0]).all():
+        width = int(lengths[0])
+        if width > prefix + suffix:
+            cells = data[ends[0] : ends[-1]].reshape(rows, width)[:, prefix : width - suffix]
+            out, good = layout.column(cells)
+    else:
+        for width in np.unique(lengths).tolist():
+            if width <= prefix + suffix:
+                continue
+            which = np.flatnonzero(lengths == width)
+            cells = data[ends[which][:, None] + np.arange(prefix, width - suffix)]
+            out[which], good[which] = layout.column(cells)
+    return pa.Array.from_buffers(TIMESTAMP, rows, [None, pa.py_buffer(out)]), good
+
+
+_NIBBLE = np.full(256, 255, np.uint8)
+for _digit, _value in zip(b"0123456789abcdefABCDEF", (*range(16), *range(10, 16)), strict=True):
+    _NIBBLE[_digit] = _value
+_HEX = np.array([i for i in range(36) if i not in (8, 13, 18, 23)])
+
+
+def uuid(array: pa.StringArray) -> tuple[pa.Array, pa.StringArray | None]:
+    """UUIDs to 16 bytes; the second array has the values that are none (None where all are)."""
+    ends, data = parts(array)
+    lengths = np.diff(ends)
+    rows = len(array)
+    whole = bool(rows) and array.null_count == 0 and bool((lengths == 36).all())
+    which = None if whole else np.flatnonzero(lengths == 36)
+    cells = (
+        data[ends[0] : ends[-1]].reshape(rows, 36) if which is None else data[ends[which][:, None] + np.arange(36)]
+    )
+    good = (cells[:, (8, 13, 18, 23)] == 45).all(axis=1)
+    nibbles = _NIBBLE[cells[:, _HEX]]
+    good &= nibbles.max(axis=1, initial=0) < 16
+    values = (nibbles[:, 0::2] << 4) | nibbles[:, 1::2]
+    if which is None and good.all():
+        return pa.Array.from_buffers(UUID, rows, [None, pa.py_buffer(np.ascontiguousarray(values))]), None
+    out = np.zeros((rows, 16), np.uint8)
+    known = np.zeros(rows, bool)
+    if which is None:
+        out, known = values, good
+    else:
+        out[which[good]] = values[good]
+        known[which[good]] = True
+    ids = pa.Array.from_buffers(UUID, rows, [_bitmap(known), pa.py_buffer(np.ascontiguousarray(out))])
+    there = valid(array)
+    if (known if there is None else known | ~there).all():
+        return ids, None
+    return ids, cast("pa.StringArray", pc.if_else(pa.array(known), None, array))
+
+
+def _bitmap(mask: Mask) -> pa.Buffer:
+    return pa.py_buffer(np.packbits(mask, bitorder="little"))
+
+
+def masked(values: npt.NDArray[Any], type: pa.DataType, known: Mask) -> pa.Array:
+    """A numeric array that is null where `known` is false."""
+    bitmap = None if known.all() else _bitmap(known)
+    return pa.Array.from_buffers(type, len(values), [bitmap, pa.py_buffer(np.ascontiguousarray(values))])
+
+
+_HOST_BYTE = np.zeros(256, bool)
+_HOST_BYTE[list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-")] = True
+
+
+def address(
+    array: pa.StringArray, read: Callable[[str], tuple[str | None, int | None]]
+) -> tuple[pa.DictionaryArray, pa.Array]:
+    """`host:port` to host (dictionary) and port (uint16). What is not a plain `name:digits` is left to `read`, value by value."""
+    ends, data = parts(array)
+    rows = len(array)
+    used = data[ends[0] : ends[-1]]
+    at = ends - ends[0]
+    starts, stops = at[:-1], at[1:]
+    colons = np.flatnonzero(used == 58).astype(np.int32)
+    before = np.searchsorted(colons, at)
+    one = np.diff(before) == 1
+    colon = np.where(one, np.append(colons, 0)[before[:-1]], stops)
+    digits = stops - colon - 1
+    plain = one & (digits >= 1) & (digits <= 5) & (colon > starts)
+    port = np.zeros(rows, np.int32)
+    padded = np.concatenate((np.zeros(6, np.uint8), used))
+    for i in range(5):
+        digit = padded[stops + (5 - i)].astype(np.int32) - 48
+        inside = digits > i
+        plain &= ~inside | ((digit >= 0) & (digit <= 9))
+        port += np.where(inside, digit, 0) * 10**i
+    plain &= port <= 65535
+    cuts = np.empty(2 * rows + 1, np.int32)
+    cuts[0:-1:2], cuts[1::2], cuts[-1] = ends[:-1], np.where(plain, colon + ends[0], ends[1:]), ends[-1]
+    pieces = pa.StringArray.from_buffers(2 * rows, pa.py_buffer(cuts), array.buffers()[2])
+    hosts = cast("pa.StringArray", pieces.take(pa.array(np.arange(0, 2 * rows, 2, dtype=np.int32)))).dictionary_encode()
+    names, letters = parts(cast("pa.StringArray", hosts.dictionary))
+    strange = ~_HOST_BYTE[letters]
+    if strange.any():
+        sums = np.concatenate(([0], np.cumsum(strange)))
+        plain &= ~(np.diff(sums[names]) > 0)[codes(hosts)]
+    there = valid(array)
+    known = plain if there is None else plain & there
+    rest = np.flatnonzero(~known if there is None else ~plain & there)
+    if len(rest):
+        texts = array.take(pa.array(rest))
+        read_rest = [read(t) for t in texts.to_pylist()]
+        index = np.full(rows, -1, np.int64)
+        index[rest] = np.arange(len(rest))
+        port[rest] = [p or 0 for _, p in read_rest]
+        known[rest] = [p is not None for _, p in read_rest]
+        plain_hosts = hosts.dictionary_decode()
+        other = pa.array([h for h, _ in read_rest], pa.string()).take(pa.array(index, mask=index < 0))
+        hosts = pc.if_else(pa.array(index >= 0), other, plain_hosts).dictionary_encode()
+    if there is not None:
+        hosts = with_nulls(hosts, there)
+    return hosts, masked(port.astype(np.uint16), pa.uint16(), known)
+
+
+def with_nulls(array: pa.DictionaryArray, there: Mask) -> pa.DictionaryArray:
+    """The same with null where `there` is false."""
+    return word(codes(array), array.dictionary, there)
+
+
+def word(code: npt.NDArray[np.signedinteger[Any]], values: pa.Array, known: Mask | None = None) -> pa.DictionaryArray:
+    """A dictionary array of codes into `values`."""
+    code = np.ascontiguousarray(code, np.int32)
+    bitmap = None if known is None or known.all() else _bitmap(known)
+    indices = pa.Array.from_buffers(pa.int32(), len(code), [bitmap, pa.py_buffer(code)])
+    return cast("pa.DictionaryArray", pa.DictionaryArray.from_arrays(indices, values, safe=False))
+
+
+def mapped(array: pa.DictionaryArray, new: Sequence[str | None]) -> pa.DictionaryArray:
+    """A dictionary array whose values are replaced: `new[i]` for the dictionary's i-th value, None for null; equal ones become one."""
+    at: dict[str, int] = {}
+    table = np.array([-1 if v is None else at.setdefault(v, len(at)) for v in new], np.int32)
+    if len(table) == 0:
+        return pa.nulls(len(array), WORD)
+    code = table[codes(array)]
+    there = valid(array)
+    known = code >= 0 if there is None else (code >= 0) & there
+    return word(np.where(known, code, 0), pa.array(list(at), pa.string()), known)
