@@ -1,0 +1,130 @@
+"""`chdb:///folder`: ClickHouse embedded in this process. The folder is made, and upgraded, when it is opened."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from logproc.errors import ConfigError, LogprocError, StateError
+from logproc.urls import Url
+from sinks.answers import when_opening
+from sinks.clickhouse import ClickHouseSink
+from sinks.connection import Connection, arrow_stream, literal, quoted
+from sinks.ddl import DATABASE
+
+_OURS = {"data", "metadata", "store", "status", "tmp"}
+"""Two of these are in every chDB folder; in a folder of anything else hardly."""
+
+
+def sink(url: Url) -> ClickHouseSink:
+    """The sink of a folder."""
+    folder = folder_of(url)
+    return ClickHouseSink(lambda: connect(folder, create=True), DATABASE, create=True)
+
+
+def folder_of(url: Url) -> Path:
+    """The folder that a `chdb:` URL names."""
+    url.refuse_unknown_options(())
+    if url.host:
+        raise ConfigError(f"{url}: a folder begins with a third slash", f"write chdb:///{url.host}{url.path}")
+    if url.path in {"", "/"}:
+        raise ConfigError("chdb: needs a folder", "write chdb:///var/lib/logproc, for example")
+    return Path(url.path)
+
+
+class EmbeddedConnection(Connection):
+    """A client of the engine in this process; another process cannot open the folder meanwhile."""
+
+    def insert(self, table: str, rows: pa.RecordBatch, settings: Mapping[str, Any], query_id: str) -> None:  # noqa: ARG002
+        """Insert all rows as one block, through an unnamed file in memory.
+
+        clickhouse-connect would write a file under TMPDIR: slower, left behind by a kill, and impossible on a read-only root.
+        """
+        options = ", ".join(f"{name} = {literal(str(value))}" for name, value in settings.items())
+        columns = ", ".join(quoted(n) for n in rows.schema.names)
+        with os.fdopen(os.memfd_create("logproc-insert"), "wb", buffering=0) as file:
+            body = memoryview(arrow_stream(rows, pa.ipc.IpcWriteOptions()))
+            while body:
+                body = body[file.write(body) :]
+            self.client.command(
+                f"INSERT INTO {table} ({columns}) FROM INFILE '/proc/self/fd/{file.fileno()}' SETTINGS {options} FORMAT ArrowStream"
+            )
+
+
+def connect(folder: Path, *, create: bool = False) -> Connection:
+    """Open the folder's engine, making the folder where `create` says so.
+
+    Several connections of one process share it. Raises StateError while another process has it open, ConfigError for a folder
+    that is no store.
+    """
+    if importlib.util.find_spec("chdb") is None:
+        raise ConfigError("chdb is not installed", "pip install 'logproc[embedded]'")
+    place = f"chdb://{folder}"
+    _check(folder, create=create)
+    import clickhouse_connect
+    from clickhouse_connect.driver.exceptions import ClickHouseError
+
+    try:
+        client = clickhouse_connect.get_client(interface="chdb", path=str(folder))
+    except (ClickHouseError, OSError, RuntimeError) as error:
+        raise _refused(error, folder, place) from error
+    return EmbeddedConnection(client, place, only_writer=True)
+
+
+def _check(folder: Path, *, create: bool) -> None:
+    try:
+        if not folder.exists():
+            if not create:
+                raise ConfigError(f"{folder}: there is no store", "`logproc collect PATH --to chdb://FOLDER` makes one")
+            folder.mkdir(parents=True)
+        if not folder.is_dir():
+            raise ConfigError(f"{folder} is a file, not the folder of a store")
+        names = {p.name for p in folder.iterdir()}
+    except OSError as error:
+        raise ConfigError(f"{folder}: {error.strerror or error}") from error
+    if names and len(names & _OURS) < 2:
+        raise ConfigError(
+            f"{folder} has other files in it and is no store", "name an empty folder, or one that does not exist yet"
+        )
+    if not names and not create:
+        raise ConfigError(
+            f"{folder} is empty: there is no store", "`logproc collect PATH --to chdb://FOLDER` makes one"
+        )
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise ConfigError(
+            f"{folder}: no permission to write",
+            "an embedded store is locked while it is read, so that readers have to write too",
+        )
+
+
+def _refused(error: Exception, folder: Path, place: str) -> LogprocError:
+    text = str(error)
+    if "Cannot lock file" in text:
+        return StateError(
+            f"{place} is in use by {_holder(folder)}",
+            "one process at a time can open an embedded store: stop that one, or ask it",
+        )
+    if "already initialized with path" in text:
+        return StateError(
+            f"{place}: this process has another embedded store open", "one process can open one folder only"
+        )
+    return when_opening(error, place)
+
+
+def _holder(folder: Path) -> str:
+    """The process that has the folder open: its number is in the file `status`, its name with the kernel."""
+    with suppress(OSError, ValueError):
+        first = (folder / "status").read_text().splitlines()[0]
+        pid = int(first.removeprefix("PID:"))
+        with suppress(OSError):
+            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+            name = " ".join(w.decode(errors="replace") for w in words if w)[:80]
+            return f"process {pid} ({name})"
+        return f"process {pid}"
+    return "another process"
