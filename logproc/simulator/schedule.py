@@ -1,0 +1,120 @@
+"""When each line is written: Envoy keeps access lines for up to a second, everything else is written at once.
+
+Lines of requests that are still going on wait here until their moment has come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import compress, pairwise
+
+import numpy as np
+
+from logproc.simulator.kubelet import Place, Truth
+from logproc.simulator.values import SECOND, Ints, runtime_times
+
+FLUSH = SECOND
+"""Istio has its proxies write what they have logged once a second."""
+_STEP = 1100
+"""Nanoseconds between the lines of one write, as the runtime reads them."""
+
+
+class Schedule:
+    """Lines of all containers, on their way to where they are written. Times in microseconds since 1970."""
+
+    def __init__(self, place: Place, owners: int, rng: np.random.Generator, *, framed: bool) -> None:
+        self.place, self._framed, self._rng = place, framed, rng
+        self._phase = rng.integers(0, FLUSH, owners)
+        self._last = np.zeros(owners, np.int64)
+        self._owners: list[Ints] = []
+        self._due: list[Ints] = []
+        self._ends: list[Ints] = []
+        self._texts: list[str] = []
+        self._truths: list[Truth] | None = None
+        self._errors: list[bool] = []
+
+    def add(
+        self,
+        owners: Ints,
+        ends: Ints,
+        texts: list[str],
+        truths: Sequence[Truth] | None,
+        *,
+        flushed: bool = False,
+        errors: list[bool] | None = None,
+    ) -> None:
+        """Add lines. `flushed`: they wait for their proxy's next write."""
+        due = ends
+        if flushed:
+            phase = self._phase[owners]
+            due = ((ends - phase) // FLUSH + 1) * FLUSH + phase
+        self._owners.append(owners)
+        self._due.append(due)
+        self._ends.append(ends)
+        self._texts += texts
+        self._errors += errors if errors is not None else [False] * len(texts)
+        if truths is not None:
+            if self._truths is None:
+                self._truths = []
+            self._truths += truths
+
+    def write(self, until: int | None) -> None:
+        """Write what is due before `until`, each container's lines in order; None: everything."""
+        if not self._owners:
+            return
+        owners, due, ends = np.concatenate(self._owners), np.concatenate(self._due), np.concatenate(self._ends)
+        texts, errors, truths = self._texts, self._errors, self._truths
+        chosen = np.ones(len(due), bool) if until is None else due < until
+        waiting = ~chosen
+        left = waiting.tolist()
+        self._owners, self._due, self._ends = [owners[waiting]], [due[waiting]], [ends[waiting]]
+        self._texts, self._errors = list(compress(texts, left)), list(compress(errors, left))
+        if truths is not None:
+            self._truths = list(compress(truths, left))
+        picked = np.flatnonzero(chosen)
+        if not len(picked):
+            return
+        if not self._framed:
+            # One stream for all: the order is that of time.
+            order = picked[np.lexsort((ends[picked], due[picked]))].tolist()
+            self.place.write(
+                0, [""] * len(order), [texts[i] for i in order], None, [truths[i] for i in order] if truths else None
+            )
+            return
+        picked = picked[np.lexsort((ends[picked], due[picked], owners[picked]))]
+        self._hand_on(owners[picked], due[picked], picked.tolist(), texts, errors, truths)
+
+    def _hand_on(
+        self,
+        owners: Ints,
+        due: Ints,
+        order: list[int],
+        texts: list[str],
+        errors: list[bool],
+        truths: list[Truth] | None,
+    ) -> None:
+        """Give each container's lines their runtime's times, ascending, and write them."""
+        n = len(order)
+        place = np.arange(n)
+        fresh = np.ones(n, bool)
+        fresh[1:] = (owners[1:] != owners[:-1]) | (due[1:] != due[:-1])
+        rank = place - np.maximum.accumulate(np.where(fresh, place, 0))
+        moments = due * 1000 + rank * _STEP + self._rng.integers(1, _STEP, n)
+        moments = np.maximum(moments, self._last[owners] + 1)
+        cuts = [0, *(np.flatnonzero(owners[1:] != owners[:-1]) + 1).tolist(), n]
+        for a, b in pairwise(cuts):
+            # A long write reaches into the next one's time.
+            moments[a:b] = np.maximum.accumulate(moments[a:b])
+            self._last[owners[a]] = moments[b - 1]
+        times = runtime_times(moments)
+        sorted_texts = [texts[i] for i in order]
+        any_error = np.array([errors[i] for i in order])
+        for a, b in pairwise(cuts):
+            part = any_error[a:b]
+            self.place.write(
+                int(owners[a]),
+                times[a:b],
+                sorted_texts[a:b],
+                part.tolist() if part.any() else None,
+                [truths[i] for i in order[a:b]] if truths is not None else None,
+            )
