@@ -12,15 +12,18 @@ FIRST_LINE_CAP = 64 << 10
 """Bytes of the first line that count. A CRI or docker line carries its nanosecond, so the first line tells rotations apart."""
 
 
-def file_id(stream: Stream, first_line: bytes, inode: int = 0) -> int:
+def file_id(stream: Stream, first_line: bytes, inode: int = 0, generation: int = 0) -> int:
     """The 64-bit name of a file by its stream and its whole first physical line (without the newline).
 
     Where the stream is no container log (no pod uid) the machine and the inode stand in for the pod; the path never counts.
+    `generation` counts how often the file was truncated and began with the same line again.
     """
     if stream.k8s_pod_uid:
         owner = f"{stream.k8s_pod_uid}\0{stream.k8s_container}\0{stream.restart}"
     else:
         owner = f"{machine_id()}\0{inode}"
+    if generation:
+        owner += f"\0{generation}"
     digest = hashlib.blake2b(owner.encode() + b"\0" + first_line[:FIRST_LINE_CAP], digest_size=8).digest()
     return int.from_bytes(digest, "big")
 

@@ -34,6 +34,19 @@ class Stream:
     k8s_pod_uid: str = ""
     restart: int = 0
 
+    @property
+    def key(self) -> tuple[str, str, int]:
+        """What stays the same when the file is rotated; of a plain file its path."""
+        return (self.k8s_pod_uid or self.path, self.k8s_container, self.restart)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """Where reading of a file goes on: the byte and the line that come next."""
+
+    offset: int = 0
+    line: int = 0
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -59,6 +72,10 @@ class Chunk:
     data: bytes
     read_at: float = 0.0
     """Unix seconds at which the bytes were read."""
+    oversized: tuple[tuple[int, int], ...] = ()
+    """Lines of which `data` has only the first 64 KiB: their index in `data` and their true length without the newline."""
+    last: bool = False
+    """Nothing more comes from this stream. The chunk may have no lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +183,18 @@ class SourceStatus:
 class Source(Protocol):
     """Where chunks come from. One thread calls it."""
 
+    idle_seconds: float
+    """How long the caller waits after a read that found nothing."""
+
     def read(self, limit: int) -> Sequence[Chunk]:
-        """Up to about `limit` bytes that are there now; empty when nothing is new. Never blocks."""
+        """Up to about `limit` bytes that are there now; empty when nothing is new. Hardly blocks (50 ms).
+
+        With `limit` 0 nothing is read, but what has newly appeared is noticed and held, so that it cannot vanish unread.
+        """
+        ...
+
+    def gone(self) -> Sequence[int]:
+        """Files (file_id) that vanished some minutes ago and were not named before: their positions are of no use."""
         ...
 
     def finished(self) -> bool:

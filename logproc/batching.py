@@ -1,0 +1,87 @@
+"""When a batch is sealed: chunks of many streams gathered to a target of bytes, lines or age, and joined per file.
+
+Parsing has a fixed cost per call, so many small chunks are parsed at once; once sealed a batch is never cut again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+from logproc.model import Chunk, SinkLimits, Span
+
+SMALLEST_READ = 64 << 10
+
+
+class Batcher:
+    """Gathers chunks until one of the limits is reached."""
+
+    def __init__(self, limits: SinkLimits, clock: Callable[[], float]) -> None:
+        self._limits, self._clock = limits, clock
+        self._chunks: list[Chunk] = []
+        self.lines = self.bytes = 0
+        self._began_at = 0.0
+
+    def add(self, chunks: Iterable[Chunk]) -> None:
+        """Take chunks in the order in which they were read."""
+        for chunk in chunks:
+            if not self._chunks:
+                self._began_at = self._clock()
+            self._chunks.append(chunk)
+            self.lines += chunk.span.lines
+            self.bytes += len(chunk.data)
+
+    @property
+    def room(self) -> int:
+        """Bytes that still fit; at least a small read's worth."""
+        return max(SMALLEST_READ, self._limits.bytes - self.bytes)
+
+    def due(self) -> str:
+        """Why the batch is to be sealed now: `rows`, `bytes`, `age`; empty: not yet."""
+        if not self._chunks:
+            return ""
+        if self.lines >= self._limits.rows:
+            return "rows"
+        # A little less than the limit counts as full: a tiny last read would cost more than it brings.
+        if self._limits.bytes - self.bytes < SMALLEST_READ:
+            return "bytes"
+        return "age" if not 0 <= self._clock() - self._began_at < self._limits.seconds else ""
+
+    def take(self) -> list[Chunk]:
+        """All chunks, those of one file joined where they adjoin; files in the order of their first chunk."""
+        files: dict[tuple[tuple[str, str, int], int], list[Chunk]] = {}
+        order: dict[tuple[str, str, int], None] = {}
+        for chunk in self._chunks:
+            files.setdefault((chunk.stream.key, chunk.span.file_id), []).append(chunk)
+            order.setdefault(chunk.stream.key)
+        self._chunks, self.lines, self.bytes = [], 0, 0
+        # All files of a stream together and in the order of reading: a fragment's end may stand in the next file.
+        ranks = {key: rank for rank, key in enumerate(order)}
+        joined: list[Chunk] = []
+        for _, parts in sorted(files.items(), key=lambda item: ranks[item[0][0]]):
+            joined.extend(_join(parts))
+        return joined
+
+
+def _join(parts: list[Chunk]) -> list[Chunk]:
+    runs: list[list[Chunk]] = []
+    for part in parts:
+        before = runs[-1][-1].span if runs else None
+        if before is not None and (before.end, before.first_line + before.lines) == (
+            part.span.start,
+            part.span.first_line,
+        ):
+            runs[-1].append(part)
+        else:
+            runs.append([part])
+    return [run[0] if len(run) == 1 else _joined(run) for run in runs]
+
+
+def _joined(run: list[Chunk]) -> Chunk:
+    first, last = run[0], run[-1]
+    oversized, lines = [], 0
+    for chunk in run:
+        oversized += [(lines + index, length) for index, length in chunk.oversized]
+        lines += chunk.span.lines
+    span = Span(first.span.file_id, first.span.start, last.span.end, first.span.first_line, lines)
+    data = b"".join(chunk.data for chunk in run)
+    return Chunk(last.stream, span, data, first.read_at, tuple(oversized), last.last)

@@ -1,0 +1,118 @@
+"""One spool entry as bytes: a header that tells what is in it, then the tables.
+
+16 bytes  "logproc batch 1\\n"
+20 bytes  length and checksum of the header, length and checksum of the tables (little endian: u32 u32 u64 u32)
+header    JSON
+tables    Arrow IPC streams, as `codec` makes them
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from logproc import codec
+from logproc.disk import checksum
+from logproc.frames import Fragment
+from logproc.model import Batch, Position, Span, SpanCounts, Stream
+from logproc.state import StreamKey
+
+_MAGIC = b"logproc batch 1\n"
+_LENGTHS = struct.Struct("<IIQI")
+
+
+class Damaged(Exception):  # noqa: N818
+    """The entry is not what was written. `entry` has its header where that can still be read."""
+
+    def __init__(self, message: str, entry: Entry | None = None) -> None:
+        super().__init__(message)
+        self.entry = entry
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A batch and, for the node alone, what it changes: positions of files and open fragments of streams."""
+
+    batch: Batch
+    positions: Mapping[int, Position] = field(default_factory=dict)
+    fragments: Mapping[StreamKey, Sequence[Fragment]] = field(default_factory=dict)
+
+    def parts(self) -> tuple[bytes, bytes, bytes]:
+        """What is written, in this order; `batch.encoded` has to be there."""
+        header = json.dumps(public_header(self.batch) | self._private_header(), separators=(",", ":")).encode()
+        body = self.batch.encoded
+        return _MAGIC + _LENGTHS.pack(len(header), checksum(header), len(body), checksum(body)), header, body
+
+    def _private_header(self) -> dict[str, Any]:
+        return {
+            "positions": [(i, p.offset, p.line) for i, p in self.positions.items()],
+            "fragments": [(key, [f.as_json() for f in kept]) for key, kept in self.fragments.items()],
+        }
+
+
+def public_header(batch: Batch) -> dict[str, Any]:
+    """What a receiver has to know of a batch beside its tables."""
+    streams = {s: i for i, s in enumerate(dict.fromkeys(c.stream for c in batch.spans))}
+    return {
+        "collector": batch.collector,
+        "seq": batch.seq,
+        "sealed_at": batch.sealed_at,
+        "raw_bytes": batch.raw_bytes,
+        "streams": [(s.path, s.k8s_namespace, s.k8s_pod, s.k8s_container, s.k8s_pod_uid, s.restart) for s in streams],
+        "spans": [
+            (
+                (c.span.file_id, c.span.start, c.span.end, c.span.first_line, c.span.lines), streams[c.stream],
+                c.access_rows, c.message_rows, c.rejected_rows, c.joined, c.left_out, c.joined_runs,
+                c.min_time, c.max_time, c.doubtful_time,
+            )
+            for c in batch.spans
+        ],
+    }  # fmt: skip
+
+
+def batch_of(header: Mapping[str, Any], encoded: bytes) -> Batch:
+    """The batch of a public header and its encoded tables. Raises ValueError, KeyError, TypeError for what is none."""
+    streams = [Stream(*fields) for fields in header["streams"]]
+    spans = tuple(
+        SpanCounts(Span(*span), streams[stream], *counts, tuple((a, b) for a, b in runs), *times)
+        for span, stream, *counts, runs, min_time, max_time, doubtful in header["spans"]
+        for times in [(min_time, max_time, doubtful)]
+    )
+    tables = codec.decode(encoded) if encoded else {}
+    return Batch(
+        header["collector"], header["seq"], header["sealed_at"], spans, tables, encoded, header["raw_bytes"]
+    )  # fmt: skip
+
+
+def read(path: Path, *, tables: bool = True) -> Entry:
+    """Read an entry back; without `tables` only its header is made sense of, but both checksums are compared.
+
+    Raises Damaged, and OSError.
+    """
+    data = path.read_bytes()
+    lengths_end = len(_MAGIC) + _LENGTHS.size
+    if not data.startswith(_MAGIC) or len(data) < lengths_end:
+        raise Damaged("it does not begin as a spool entry does")
+    header_length, header_sum, body_length, body_sum = _LENGTHS.unpack_from(data, len(_MAGIC))
+    header_bytes = data[lengths_end : lengths_end + header_length]
+    if len(header_bytes) != header_length or checksum(header_bytes) != header_sum:
+        raise Damaged("its header has a wrong checksum")
+    body = data[lengths_end + header_length :]
+    sound = len(body) == body_length and checksum(body) == body_sum
+    try:
+        header = json.loads(header_bytes)
+        batch = batch_of(header, body if sound and tables else b"")
+        positions = {i: Position(offset, line) for i, offset, line in header["positions"]}
+        fragments = {
+            (key[0], key[1], key[2]): [Fragment.from_json(f) for f in kept] for key, kept in header["fragments"]
+        }
+    except (ValueError, KeyError, TypeError) as error:
+        raise Damaged(f"it cannot be read: {error}") from error
+    entry = Entry(batch, positions, fragments)
+    if not sound:
+        raise Damaged("its tables have a wrong checksum", entry)
+    return entry

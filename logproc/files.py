@@ -1,0 +1,355 @@
+"""FileSource: log files in, chunks of whole physical lines out; rotated, gzipped, truncated and deleted files included.
+
+Each stream's files stand in a queue, the oldest first, and only the front one is read. Every file is opened as soon as it is seen,
+so that it cannot vanish unread. A file is left at its end when a newer one exists and two polls found nothing new (a runtime
+may write the rest of a line after it has opened the next file).
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from logproc.discovery import Discovery, LogFile, Place, Selection, Tell, tell_on_stderr
+from logproc.logfile import LogReader
+from logproc.model import Chunk, Position, SourceStatus, Span, Stream
+
+POLL_SECONDS = 0.25
+"""How often sizes and folders are looked at: under half a percent of a core for 200 containers; inotify would overflow."""
+QUIET_POLLS = 2
+FORGET_SECONDS = 600.0
+"""Positions end that long after their file has vanished."""
+FORGET_UNSEEN_SECONDS = 86_400.0
+MAX_LINE = 1 << 20
+
+_Inode = tuple[int, int]
+_Key = tuple[str, str, int]
+
+
+_NOWHERE = Span(0, 0, 0, 0, 0)
+
+
+@dataclass(slots=True)
+class _Tail:
+    """One stream: its open files, the oldest first."""
+
+    stream: Stream
+    readers: list[LogReader] = field(default_factory=list)
+    superseded: bool = False
+    """A later restart of the container exists: nothing writes to this one any more."""
+    listed: bool = True
+    ready: bool = False
+    last: Span = _NOWHERE
+
+
+@dataclass(slots=True)
+class _Left:
+    """A file that was read to its end: opened again only when it has changed."""
+
+    file_id: int | None
+    modified: tuple[int, int]
+
+
+@dataclass(slots=True, eq=False)
+class _Site:
+    """What is known of one place: its open files, those that were left and are still there, and its streams."""
+
+    place: Place
+    open: dict[_Inode, LogReader] = field(default_factory=dict)
+    left: dict[_Inode, _Left] = field(default_factory=dict)
+    streams: set[_Key] = field(default_factory=set)
+
+
+class FileSource:
+    """Reads plain files and the kubelet's log roots. One thread calls it."""
+
+    idle_seconds = 0.05
+
+    def __init__(
+        self,
+        paths: Iterable[str],
+        *,
+        follow: bool,
+        positions: Mapping[int, Position] | None = None,
+        selection: Selection | None = None,
+        max_line: int = MAX_LINE,
+        unfinished: Iterable[Stream] = (),
+        tell: Tell | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Reading goes on at `positions`. `unfinished` are streams with open fragments: those that are gone are ended by a last chunk.
+
+        Raises ConfigError and SourceError for paths that cannot be read.
+        """
+        self._follow, self._max_line, self._clock = follow, max_line, clock
+        self._tell = tell or tell_on_stderr()
+        self._discovery = Discovery(paths, selection or Selection(), follow=follow, tell=self._tell, clock=clock)
+        self._positions = dict(positions or {})
+        self._tails: dict[_Key, _Tail] = {}
+        self._sites: dict[Place, _Site] = {}
+        self._open: dict[_Inode, _Site] = {}
+        self._look = True
+        self._ready: deque[_Tail] = deque()
+        self._ends: list[Chunk] = []
+        self._unfinished = list(unfinished)
+        self._polled_at = float("-inf")
+        self._started_at = clock()
+        self._vanished_at: dict[int, float] = {}
+        self._seen: set[int] = set()
+
+    # Reading
+
+    def read(self, limit: int) -> Sequence[Chunk]:
+        """About `limit` bytes of what is there; each stream gets one turn after the other."""
+        now = self._clock()
+        if now - self._polled_at >= POLL_SECONDS or now < self._polled_at:
+            self._polled_at = now
+            self._poll()
+        chunks, taken = [], 0
+        while self._ready and taken < limit:
+            tail = self._ready.popleft()
+            tail.ready = False
+            chunk = self._turn(tail)
+            if chunk is not None:
+                chunks.append(chunk)
+                taken += len(chunk.data)
+                self._make_ready(tail)
+        if self._ends and limit:
+            chunks += self._ends
+            self._ends = []
+        return chunks
+
+    def _turn(self, tail: _Tail) -> Chunk | None:
+        while tail.readers:
+            reader = tail.readers[0]
+            final = self._final(tail, reader)
+            if reader.file_id is None and not self._identify(reader, final=final):
+                if not final:
+                    return None
+                self._leave(tail, reader)
+                continue
+            complete = reader.read_before() or (not self._follow and not reader.gzipped and reader.offset >= reader.end)
+            chunk = None if complete else reader.take(final=final)
+            if chunk is not None:
+                span = chunk.span
+                self._positions[span.file_id] = Position(span.end, span.first_line + span.lines)
+                tail.last = Span(span.file_id, span.end, span.end, span.first_line + span.lines, 0)
+                return chunk
+            if reader.file_id is None:  # truncated in this moment: it is another file now
+                continue
+            if not final:
+                return None
+            self._leave(tail, reader)
+        self._end(tail)
+        return None
+
+    def _identify(self, reader: LogReader, *, final: bool) -> bool:
+        if not reader.identify(self._positions, final=final):
+            return False
+        if reader.file_id is not None:
+            self._seen.add(reader.file_id)
+        return True
+
+    def _final(self, tail: _Tail, reader: LogReader) -> bool:
+        """Whether the file is complete: nothing will be appended to it."""
+        if reader.gzipped or not self._follow:
+            return True
+        newer = len(tail.readers) - 1
+        if newer > 1:  # the writer has moved on twice: nothing is late any more
+            return True
+        return (newer > 0 or tail.superseded or not reader.listed) and reader.quiet_polls >= QUIET_POLLS
+
+    def _leave(self, tail: _Tail, reader: LogReader) -> None:
+        tail.readers.remove(reader)
+        site = self._open.pop(reader.device_inode)
+        del site.open[reader.device_inode]
+        if reader.gzipped and getattr(reader.content, "damaged", False):
+            self._tell(f"warning: {reader.path}: damaged gzip data; read as far as line {reader.line}")
+        if reader.listed:
+            site.left[reader.device_inode] = _Left(reader.file_id, reader.modified())
+        reader.close()
+
+    def _end(self, tail: _Tail) -> None:
+        if self._follow and tail.listed and not tail.superseded:
+            return
+        if self._tails.pop(tail.stream.key, None) is not None:
+            self._ends.append(Chunk(tail.stream, tail.last, b"", last=True))
+
+    def _make_ready(self, tail: _Tail) -> None:
+        if not tail.ready:
+            tail.ready = True
+            self._ready.append(tail)
+
+    # Looking
+
+    def _poll(self) -> None:
+        if self._follow or self._look:
+            self._look = False
+            for place in self._discovery.places():
+                files = place.look()
+                if files is not None:
+                    self._arrange(self._sites.setdefault(place, _Site(place)), files)
+        for stream in self._unfinished:
+            if stream.key not in self._tails and self._discovery.covers(stream.path):
+                self._ends.append(Chunk(stream, _NOWHERE, b"", last=True))
+        self._unfinished = []
+        for tail in list(self._tails.values()):
+            self._check(tail)
+
+    def _check(self, tail: _Tail) -> None:
+        """See whether the front file has grown, shrunk, or stayed quiet."""
+        if not tail.readers:
+            self._make_ready(tail)
+            return
+        reader = tail.readers[0]
+        if reader.gzipped or not self._follow:
+            self._make_ready(tail)
+            return
+        modified = reader.modified()
+        if modified != reader.checked:
+            reader.checked, reader.quiet_polls, reader.waits = modified, 0, False
+            if reader.file_id is not None and not reader.same_file():
+                self._restart(reader)
+            self._make_ready(tail)
+        elif not reader.waits:
+            self._make_ready(tail)
+        else:
+            reader.quiet_polls += 1
+            if self._final(tail, reader):
+                self._make_ready(tail)
+
+    def _restart(self, reader: LogReader) -> None:
+        """The file was truncated: it is another file from here on. A copy of the old one that was taken for it is looked at again."""
+        site = self._open[reader.device_inode]
+        site.left = {inode: file for inode, file in site.left.items() if file.file_id != reader.file_id}
+        site.place.look_again()
+        reader.forget_identity()
+
+    def _arrange(self, site: _Site, files: Sequence[LogFile]) -> None:
+        """Bring the queues in line with what is on disk at one place."""
+        present: dict[_Inode, int] = {}
+        begun = False
+        for order, file in enumerate(files):
+            inode, is_new = self._admit(site, file)
+            if inode is None:
+                continue
+            present[inode] = order
+            if file.known_only:
+                begun = begun or self._was_begun(site, inode)
+                if is_new and not begun:
+                    self._set_aside(site, inode)
+        site.left = {inode: left for inode, left in site.left.items() if inode in present}
+        for inode, reader in site.open.items():
+            reader.listed = inode in present
+        listed = {file.stream.key for file in files}
+        newest = max((file.stream.restart for file in files), default=0)
+        for key in site.streams | listed:
+            tail = self._tails.get(key)
+            if tail is not None:
+                tail.superseded, tail.listed = tail.stream.restart < newest, key in listed
+                tail.readers.sort(key=lambda r: present.get(r.device_inode, -1))
+                self._make_ready(tail)
+        site.streams = {key for key in site.streams | listed if key in self._tails}
+        if not files:
+            self._discovery.forget(site.place)
+
+    def _admit(self, site: _Site, file: LogFile) -> tuple[_Inode | None, bool]:
+        """See to it that the file is open unless it was left and has not changed since. (Its inode, whether it was opened just now.)"""
+        try:
+            stat = os.stat(file.path)  # noqa: PTH116
+            inode = (stat.st_dev, stat.st_ino)
+            left = site.left.get(inode)
+            if left is not None and left.modified == (stat.st_size, stat.st_mtime_ns):
+                return inode, False
+            if inode in self._open:
+                self._open[inode].open[inode].path = file.path
+                return inode, False
+            fd = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        except FileNotFoundError:  # renamed or removed in between: the folder has changed again
+            site.place.look_again()
+            return None, False
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                site.place.look_again()
+                self._look = True
+                self._tell("warning: no more files can be opened at once; some wait (raise `ulimit -n`)")
+            else:
+                self._tell(f"warning: {file.path}: {error.strerror}; not read")
+            return None, False
+        reader = LogReader(file.path, file.stream, fd, gzipped=file.gzipped, max_line=self._max_line)
+        inode = reader.device_inode
+        if inode in self._open:  # another file took the name between the two calls
+            reader.close()
+            site.place.look_again()
+            return inode, False
+        site.left.pop(inode, None)
+        site.open[inode] = reader
+        self._open[inode] = site
+        self._tails.setdefault(file.stream.key, _Tail(file.stream)).readers.append(reader)
+        return inode, True
+
+    def _was_begun(self, site: _Site, inode: _Inode) -> bool:
+        left, reader = site.left.get(inode), site.open.get(inode)
+        if left is not None:
+            return left.file_id in self._positions
+        if reader is None:
+            return False
+        if reader.file_id is None:
+            self._identify(reader, final=True)
+        return reader.file_id in self._positions
+
+    def _set_aside(self, site: _Site, inode: _Inode) -> None:
+        reader = site.open[inode]
+        self._leave(self._tails[reader.stream.key], reader)
+        site.left[inode].file_id = None
+
+    # How far it is
+
+    def finished(self) -> bool:
+        """Without `follow`: every file was read to its end."""
+        return not (self._follow or self._tails or self._ends) and self._polled_at >= self._started_at
+
+    def status(self) -> SourceStatus:
+        """Unread bytes of all open files."""
+        readers = self._readers()
+        lag = sum(max(0, reader.content.size() - reader.offset) for reader in readers)
+        left = sum(len(site.left) for site in self._sites.values())
+        return SourceStatus(len(readers) + left, lag, 0, len(readers))
+
+    def _readers(self) -> list[LogReader]:
+        return [reader for site in self._sites.values() for reader in site.open.values()]
+
+    def gone(self) -> Sequence[int]:
+        """Files of which nothing has been on disk for ten minutes. Those that this process never saw are kept for a day."""
+        readers = self._readers()
+        if not self._follow or any(reader.file_id is None for reader in readers):
+            return ()
+        now = self._clock()
+        self._sites = {place: site for place, site in self._sites.items() if site.open or site.left}
+        live = {reader.file_id for reader in readers}
+        live |= {left.file_id for site in self._sites.values() for left in site.left.values()}
+        missing = [i for i in self._positions if i not in live]
+        self._vanished_at = {i: self._vanished_at.get(i, now) for i in missing}
+        forgotten = [
+            i
+            for i, at in self._vanished_at.items()
+            if now - at > (FORGET_SECONDS if i in self._seen else FORGET_UNSEEN_SECONDS)
+        ]
+        for i in forgotten:
+            del self._positions[i], self._vanished_at[i]
+            self._seen.discard(i)
+        return forgotten
+
+    def empty_roots(self) -> list[str]:
+        """Folders that were named and hold no pod's folder."""
+        return self._discovery.roots_without_pods()
+
+    def close(self) -> None:
+        """Close all files."""
+        for reader in self._readers():
+            reader.close()
+        self._open, self._sites, self._tails = {}, {}, {}

@@ -1,0 +1,322 @@
+"""Parsed lines to a batch: place, pod and time are added as columns, and the ledger says which lines are in it.
+
+Nothing here runs once per row in Python: per span, per stream, and columns.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from logproc import columns
+from logproc.frames import RAW_CAP, Framed
+from logproc.kube import app_of
+from logproc.model import (
+    ACCESS_LOG,
+    LEDGER,
+    MESSAGE_LOG,
+    REJECTED_LINE,
+    ROW_TABLES,
+    Batch,
+    LineNumbers,
+    Parsed,
+    SpanCounts,
+    Stream,
+)  # fmt: skip
+
+DAY_MICROSECONDS = 86_400_000_000
+Indices = npt.NDArray[np.int32]
+Column = Any
+"""A pyarrow array; its stubs tell neither dictionaries nor the results of kernels apart."""
+Arrays = dict[str, Column]
+
+_FRAME_TIME = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?)\d*(Z|[+-]\d\d:\d\d) ")
+
+
+class Sealer:
+    """Makes batches. `app_and_version` tells them for a stream; by default from the pod's name."""
+
+    def __init__(
+        self, collector: str, node: str, app_and_version: Callable[[Stream], tuple[str, str]] | None = None
+    ) -> None:
+        self._collector, self._node = collector, node
+        self._app_and_version = app_and_version or (lambda stream: (app_of(stream.k8s_pod), ""))
+
+    def seal(self, seq: int, framed: Sequence[Framed], parsed: Parsed, sealed_at: int, raw_bytes: int) -> Batch:
+        """One row for each line of `framed` that is not joined; `parsed` has the rows of their texts in the same order."""
+        place = _Places(framed, self._node, self._app_and_version)
+        lines, owners = _line_numbers(framed)
+        tables: dict[str, pa.RecordBatch] = {}
+        counts: dict[str, LineNumbers] = {}
+        times = _Times(len(framed))
+        cut = _cut_lines(framed)
+        parsed_tables, parsed_rows = _with_oversized(framed, parsed, lines)
+        for table in ROW_TABLES:
+            batch = parsed_tables.get(table)
+            if batch is None or not batch.num_rows:
+                counts[table] = np.zeros(len(framed), np.int64)
+                continue
+            rows = parsed_rows[table]
+            owner = owners[rows] if table != REJECTED_LINE else _owners_of(rows, owners, framed)
+            number = lines[rows] if table != REJECTED_LINE else _numbers_of(rows, lines, framed)
+            arrays = dict(zip(batch.schema.names, batch.columns, strict=True))
+            _settle_times(arrays, batch.num_rows, sealed_at, doubts=table == ACCESS_LOG)
+            if len(cut) and table != REJECTED_LINE:
+                _doubt(arrays, np.isin(rows, cut), "partial")
+            times.add(arrays, owner)
+            place.add(arrays, owner, number, sealed_at, weighted=table == ACCESS_LOG)
+            tables[table] = _conform(table, arrays, batch.num_rows)
+            counts[table] = np.bincount(owner, minlength=len(framed))
+        spans = tuple(
+            SpanCounts(
+                f.span,
+                f.stream,
+                int(counts[ACCESS_LOG][i]),
+                int(counts[MESSAGE_LOG][i]),
+                int(counts[REJECTED_LINE][i]),
+                f.joined,
+                0,
+                f.joined_runs,
+                *times.of(i),
+            )
+            for i, f in enumerate(framed)
+        )
+        tables[LEDGER] = ledger(self._collector, seq, self._node, sealed_at, spans)
+        return Batch(self._collector, seq, sealed_at, spans, tables, b"", raw_bytes)
+
+
+def ledger(
+    collector: str, seq: int, node: str, sealed_at: int, spans: Sequence[SpanCounts], *, state: str = "stored"
+) -> pa.RecordBatch:
+    """The ledger's rows of a batch."""
+    n = len(spans)
+    values: dict[str, list[Any]] = {
+        "received_at": [sealed_at] * n,
+        "collector": [collector] * n,
+        "seq": [seq] * n,
+        "k8s_node": [node] * n,
+        "k8s_namespace": [s.stream.k8s_namespace for s in spans],
+        "k8s_pod": [s.stream.k8s_pod for s in spans],
+        "k8s_container": [s.stream.k8s_container for s in spans],
+        "file_id": [s.span.file_id for s in spans],
+        "path": [s.stream.path for s in spans],
+        "first_line": [s.span.first_line for s in spans],
+        "lines": [s.span.lines for s in spans],
+        "start": [s.span.start for s in spans],
+        "end": [s.span.end for s in spans],
+        "min_time": [s.min_time for s in spans],
+        "max_time": [s.max_time for s in spans],
+        "access_rows": [s.access_rows for s in spans],
+        "message_rows": [s.message_rows for s in spans],
+        "rejected_rows": [s.rejected_rows for s in spans],
+        "joined": [s.joined for s in spans],
+        "left_out": [s.left_out for s in spans],
+        "state": [state] * n,
+    }
+    schema = columns.LEDGER_TABLE.schema
+    return pa.RecordBatch.from_arrays([_array(values[f.name], f.type) for f in schema], schema=schema)
+
+
+def _array(values: list[Any], kind: pa.DataType) -> Column:
+    if pa.types.is_dictionary(kind):
+        return pa.array(values, pa.string()).dictionary_encode()
+    return pa.array(values, kind)
+
+
+def _line_numbers(framed: Sequence[Framed]) -> tuple[LineNumbers, Indices]:
+    """For each line of all texts its physical number and the index of its span."""
+    counts = np.array([f.text.lines for f in framed], np.int64)
+    owners = np.repeat(np.arange(len(framed), dtype=np.int32), counts)
+    starts = np.cumsum(counts) - counts
+    shift = np.array([f.span.first_line for f in framed], np.int64) - starts
+    lines = np.arange(len(owners), dtype=np.int64) + shift[owners]
+    for i, f in enumerate(framed):
+        if f.numbers is not None:
+            lines[starts[i] : starts[i] + counts[i]] = f.numbers
+    return lines, owners
+
+
+def _cut_lines(framed: Sequence[Framed]) -> LineNumbers:
+    """Indices, over all texts, of lines whose end never came."""
+    found, base = [], 0
+    for f in framed:
+        found += [base + i for i in f.partial]
+        base += f.text.lines
+    return np.array(found, np.int64)
+
+
+# Oversized lines have no place in the texts: their rows carry indices below zero, -1 for the first.
+
+
+def _with_oversized(
+    framed: Sequence[Framed], parsed: Parsed, lines: LineNumbers
+) -> tuple[Mapping[str, pa.RecordBatch], Mapping[str, LineNumbers]]:
+    """The parsed tables, with a row in `rejected_line` for each line that was too long to be parsed."""
+    found = [(i, o) for i, f in enumerate(framed) for o in f.oversized]
+    if not found:
+        return parsed.tables, parsed.rows
+    names = ("timestamp", "reason", "length", "raw")
+    fields: Any = [
+        (name, pa.string() if name == "reason" else columns.REJECTED_LINE_TABLE.column(name).arrow) for name in names
+    ]
+    schema = pa.schema(fields)
+    made = pa.table(
+        {
+            "timestamp": pa.array([_frame_time(o.raw) for _, o in found], columns.TIMESTAMP),
+            "reason": pa.array(["too_long"] * len(found)),
+            "length": pa.array([o.length for _, o in found], pa.uint64()),
+            "raw": pa.array([o.raw[:RAW_CAP] for _, o in found], pa.binary()),
+        },
+        schema=schema,
+    )
+    rows = -1 - np.arange(len(found), dtype=np.int64)
+    other = parsed.tables.get(REJECTED_LINE)
+    if other is not None and other.num_rows:
+        theirs = pa.table({f.name: other.column(f.name).cast(f.type) for f in schema}, schema=schema)
+        made = pa.concat_tables([theirs, made])
+        rows = np.concatenate([parsed.rows[REJECTED_LINE], rows])
+        owners = np.repeat(np.arange(len(framed), dtype=np.int32), [f.text.lines for f in framed])
+        order = np.lexsort((_numbers_of(rows, lines, framed), _owners_of(rows, owners, framed)))
+        made, rows = made.take(order), rows[order]
+    batch = made.combine_chunks().to_batches()[0]
+    return {**parsed.tables, REJECTED_LINE: batch}, {**parsed.rows, REJECTED_LINE: rows}
+
+
+def _owners_of(rows: LineNumbers, owners: Indices, framed: Sequence[Framed]) -> Any:
+    of_oversized = np.array([i for i, f in enumerate(framed) for _ in f.oversized], np.int32)
+    return _either(rows, owners, of_oversized)
+
+
+def _numbers_of(rows: LineNumbers, lines: LineNumbers, framed: Sequence[Framed]) -> Any:
+    return _either(rows, lines, np.array([o.line for f in framed for o in f.oversized], np.int64))
+
+
+def _either(rows: LineNumbers, of_texts: Any, of_oversized: Any) -> Any:
+    return np.concatenate([of_texts, of_oversized[::-1]])[rows] if len(of_oversized) else of_texts[rows]
+
+
+def _frame_time(line: bytes) -> datetime | None:
+    match = _FRAME_TIME.match(line)
+    if match is None:
+        return None
+    try:
+        return datetime.fromisoformat((match[1] + match[2]).decode())
+    except ValueError:
+        return None
+
+
+def _nulls(rows: int, kind: Any) -> Column:
+    return pa.nulls(rows, kind)
+
+
+def _settle_times(arrays: Arrays, rows: int, sealed_at: int, *, doubts: bool) -> None:
+    """A missing time, or one more than a day ahead, becomes the time of sealing; in `access_log` with doubt 'time'."""
+    given = arrays.get("timestamp")
+    times = given.cast(columns.TIMESTAMP) if given is not None else _nulls(rows, columns.TIMESTAMP)
+    values = times.cast(pa.int64())
+    limit = sealed_at + DAY_MICROSECONDS
+    ahead = bool(rows) and (pc.max(values).as_py() or 0) > limit
+    if times.null_count or ahead:
+        wrong = pc.fill_null(pc.greater(values, pa.scalar(limit, pa.int64())), True)
+        times = pc.if_else(wrong, pa.scalar(sealed_at, pa.int64()), values).cast(columns.TIMESTAMP)
+        if doubts:
+            _doubt(arrays, np.asarray(wrong.to_numpy(zero_copy_only=False), bool), "time")
+    arrays["timestamp"] = times
+
+
+def _doubt(arrays: Arrays, where: npt.NDArray[np.bool_], reason: str) -> None:
+    """Give the reason to the rows. It takes the place of another one."""
+    if not where.any():
+        return
+    doubt = arrays.get("doubt")
+    texts = doubt.cast(pa.string()) if doubt is not None else pa.nulls(len(where), pa.string())
+    arrays["doubt"] = pc.if_else(pa.array(where), reason, texts).dictionary_encode()
+
+
+class _Times:
+    """Earliest and latest `timestamp` of each span's rows."""
+
+    def __init__(self, spans: int) -> None:
+        self._min = np.full(spans, np.iinfo(np.int64).max)
+        self._max = np.full(spans, np.iinfo(np.int64).min)
+        self._doubtful = np.zeros(spans, bool)
+
+    def add(self, arrays: Arrays, owners: Indices) -> None:
+        values = arrays["timestamp"].cast(pa.int64()).to_numpy(zero_copy_only=False)
+        firsts = np.flatnonzero(np.diff(owners, prepend=-1))
+        owned = owners[firsts]
+        self._min[owned] = np.minimum(self._min[owned], np.minimum.reduceat(values, firsts))
+        self._max[owned] = np.maximum(self._max[owned], np.maximum.reduceat(values, firsts))
+        doubt = arrays.get("doubt")
+        if doubt is not None and len(doubt) > doubt.null_count:
+            doubtful = pc.equal(doubt.cast(pa.string()), pa.scalar("time"))
+            self._doubtful[owners[np.asarray(pc.fill_null(doubtful, False).to_numpy(zero_copy_only=False), bool)]] = (
+                True
+            )
+
+    def of(self, span: int) -> tuple[int, int, bool]:
+        if self._max[span] < self._min[span]:
+            return 0, 0, False
+        return int(self._min[span]), int(self._max[span]), bool(self._doubtful[span])
+
+
+class _Places:
+    """The columns that say where a row comes from: dictionaries of the batch's streams, indexed by span."""
+
+    def __init__(
+        self, framed: Sequence[Framed], node: str, app_and_version: Callable[[Stream], tuple[str, str]]
+    ) -> None:
+        pods = [app_and_version(f.stream) for f in framed]
+        self._file_ids = np.array([f.span.file_id for f in framed], np.uint64)
+        self._words = {
+            "k8s_namespace": _word_of([f.stream.k8s_namespace for f in framed]),
+            "app": _word_of([app for app, _ in pods]),
+            "version": _word_of([version for _, version in pods]),
+            "k8s_pod": _word_of([f.stream.k8s_pod for f in framed]),
+            "k8s_container": _word_of([f.stream.k8s_container for f in framed]),
+            "k8s_node": _word_of([node] * len(framed)),
+        }
+
+    def add(self, arrays: Arrays, owners: Indices, lines: LineNumbers, sealed_at: int, *, weighted: bool) -> None:
+        pod = arrays.get("k8s_pod")
+        if pod is not None:  # the line's frame names the pod (kubectl --prefix, stern)
+            encoded = pod if pa.types.is_dictionary(pod.type) else pod.dictionary_encode()
+            apps: Column = pa.array([name and app_of(name) for name in encoded.dictionary.to_pylist()], pa.string())
+            arrays["app"] = apps.take(encoded.indices)
+        for name, (indices, dictionary) in self._words.items():
+            if arrays.get(name) is None:
+                arrays[name] = pa.DictionaryArray.from_arrays(indices[owners], dictionary)
+        arrays["received_at"] = pa.array(np.full(len(owners), sealed_at)).cast(columns.TIMESTAMP)
+        arrays["file_id"] = pa.array(self._file_ids[owners])
+        arrays["line"] = pa.array(lines.astype(np.uint64))
+        if weighted:
+            arrays["weight"] = pa.array(np.ones(len(owners), np.uint32))
+
+
+def _word_of(values: list[str]) -> tuple[Indices, Column]:
+    words = {word: i for i, word in enumerate(dict.fromkeys(values))}
+    return np.array([words[v] for v in values], np.int32), pa.array(list(words), pa.string())
+
+
+def _conform(table: str, arrays: Arrays, rows: int) -> pa.RecordBatch:
+    """All columns of the table in order; those the parser did not tell are null."""
+    schema = columns.TABLES[table].schema
+    return pa.RecordBatch.from_arrays([_cast(arrays.get(f.name), f.type, rows) for f in schema], schema=schema)
+
+
+def _cast(array: Column, kind: pa.DataType, rows: int) -> Column:
+    if array is None:
+        return _nulls(rows, kind)
+    if array.type == kind:
+        return array
+    if pa.types.is_dictionary(kind):
+        plain = array.cast(pa.string()) if pa.types.is_dictionary(array.type) else array
+        return plain.dictionary_encode().cast(kind)
+    return array.cast(kind)
