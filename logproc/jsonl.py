@@ -66,7 +66,9 @@ def _encoded(column: pa.Array[Any]) -> Encoded:
 def _readable(column: pa.Array[Any]) -> pa.Array[Any]:
     if isinstance(column.type, pa.TimestampType):
         # In microseconds %S has six decimals.
-        return pc.strftime(column.cast(pa.timestamp("us")), format="%Y-%m-%dT%H:%M:%SZ")
+        times: Any = column.cast(pa.timestamp("us"))
+        texts: pa.Array[Any] = pc.strftime(times, format="%Y-%m-%dT%H:%M:%SZ")
+        return texts
     return column
 
 

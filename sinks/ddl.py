@@ -172,6 +172,11 @@ def create(database: str = DATABASE) -> list[str]:
     ]
 
 
+def insert_version(database: str = DATABASE) -> str:
+    """The statement that says that a store has the tables of this version."""
+    return f"INSERT INTO {quoted(database, VERSIONS)} (version) VALUES ({VERSION})"
+
+
 def version_of(connection: Connection, database: str = DATABASE) -> int:
     """The version of a store's tables, 0 where there is none yet."""
     known = connection.query(
@@ -205,7 +210,7 @@ def apply(connection: Connection, database: str = DATABASE) -> list[str]:
             if found:
                 done.append(f"version {upgrade.version}: {upgrade.meaning}")
     if found != VERSION:
-        connection.command(f"INSERT INTO {quoted(database, VERSIONS)} (version) VALUES ({VERSION})", ConfigError)
+        connection.command(insert_version(database), ConfigError)
     return done
 
 

@@ -1,0 +1,105 @@
+"""A store opened for asking: what `query`, `report`, `schema` and `audit` read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pyarrow as pa
+from clickhouse_connect.driver.client import Client
+
+from logproc.errors import ConfigError, QueryError
+from logproc.urls import Url
+from sinks import chdb, clickhouse, ddl
+from sinks.answers import translated
+from sinks.connection import Connection, literal
+
+
+class Store:
+    """One store, open. Not for several threads at a time; open it once more for each.
+
+    A table without its database is one of `database`.
+    """
+
+    def __init__(self, connection: Connection, database: str) -> None:
+        self.connection = connection
+        self.database = database
+
+    @property
+    def client(self) -> Client:
+        """The clickhouse-connect client, for what is not offered here."""
+        return self.connection.client
+
+    def query_arrow(
+        self, sql: str, parameters: Mapping[str, Any] | None = None, settings: Mapping[str, Any] | None = None
+    ) -> pa.Table:
+        """The result of a SELECT as a table; text that is no UTF-8 has U+FFFD in it. Raises QueryError."""
+        return _readable(self.connection.query(_without_end(sql), parameters, settings, QueryError))
+
+    def query_raw(
+        self,
+        sql: str,
+        format: str,
+        parameters: Mapping[str, Any] | None = None,
+        settings: Mapping[str, Any] | None = None,
+    ) -> bytes:
+        """The result of a SELECT in one of ClickHouse's formats. Raises QueryError."""
+        with translated(self.connection.place, QueryError):
+            # clickhouse-connect takes % for its own placeholders as soon as parameters are given.
+            given = dict(parameters) if parameters else None
+            return self.client.raw_query(_without_end(sql), given, dict(settings or {}), format)
+
+    def command(self, sql: str) -> None:
+        """Run a statement that has no result. Raises QueryError."""
+        self.connection.command(_without_end(sql), QueryError)
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self.connection.close()
+
+
+def open_store(text: str, *, create: bool = False) -> Store:
+    """Open the store that a URL or a folder names; `create` makes the folder of an embedded one.
+
+    Raises ConfigError (no such store, wrong password ...), StateError (in use by another process), Unavailable.
+    """
+    url = Url.parse(text, default_scheme="chdb")
+    if url.scheme == "chdb":
+        connection, database = chdb.connect(chdb.folder_of(url), create=create), ddl.DATABASE
+    elif url.scheme == "clickhouse":
+        connection, database = clickhouse.connect(url), clickhouse.database_of(url)
+    else:
+        raise ConfigError(
+            f"{text} is no store", "a store is a folder, chdb:///folder or clickhouse://user@host:port/database"
+        )
+    store = Store(connection, database)
+    known = connection.query(f"SELECT count() AS n FROM system.databases WHERE name = {literal(database)}")
+    if known["n"][0].as_py():
+        # Without the database the engine's own stays in use: `schema apply` comes first.
+        connection.client.database = database
+    return store
+
+
+def _without_end(sql: str) -> str:
+    """The format that is asked for is appended, which a semicolon would cut off."""
+    return sql.strip().rstrip(";").rstrip()
+
+
+def _readable(table: pa.Table) -> pa.Table:
+    """ClickHouse's String is any bytes, and Arrow's is UTF-8: reading the others would fail far from here."""
+    for place, field in enumerate(table.schema):
+        if pa.types.is_string(field.type) and not _is_utf8(table.column(place)):
+            texts = [
+                None if b is None else b.decode("utf-8", "replace")
+                for b in table.column(place).cast(pa.binary()).to_pylist()
+            ]
+            table = table.set_column(place, field, pa.chunked_array([pa.array(texts, pa.string())]))
+    return table
+
+
+def _is_utf8(column: pa.ChunkedArray[Any]) -> bool:
+    try:
+        column.validate(full=True)
+    except pa.ArrowInvalid:
+        return False
+    return True
