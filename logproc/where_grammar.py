@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyparsing as pp
 
+from logproc import when
 from logproc.columns import Table
 from logproc.errors import ExpressionError
 from logproc.where import ALIASES, And, Between, Equals, Field, HasFlag, IsNull, Matches, Node, Not, Or, Ordered
@@ -271,23 +272,10 @@ class _Reader:
 
     def _instant(self, value: _Literal) -> Decimal:
         """Microseconds since 1970."""
-        expected = "a time (2026-11-21, '2026-11-21 04:37', 2026-11-21T04:37:00Z, 15m ago, now)"
-        if value.ago:
-            found = _NUMBER.fullmatch(value.text)
-            if not found or found[2] not in SCALES["duration"]:
-                self._fail(value.offset, expected)
-            at = self.now - timedelta(
-                milliseconds=float(Decimal(found[1].replace("_", "")) * SCALES["duration"][found[2]])
-            )
-        elif value.text.lower() == "now":
-            at = self.now
-        else:
-            try:
-                at = datetime.fromisoformat(value.text)
-            except ValueError:
-                self._fail(value.offset, expected)
-        if at.tzinfo is None:
-            at = at.replace(tzinfo=UTC)
+        try:
+            at = self.now - when.duration(value.text) if value.ago else when.instant(value.text, self.now)
+        except (ValueError, OverflowError):
+            self._fail(value.offset, "a time (2026-11-21, '2026-11-21 04:37', 2026-11-21T04:37:00Z, 15m ago, now)")
         return Decimal((at - _EPOCH) // timedelta(microseconds=1))
 
     def _uuid(self, value: _Literal) -> bytes:

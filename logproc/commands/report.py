@@ -1,0 +1,166 @@
+"""`logproc report`: the ready questions."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from logproc.errors import ConfigError
+from logproc.output import Format
+
+if TYPE_CHECKING:
+    from logproc.reports import Report, Value
+
+TITLE = "Ready questions: traffic, errors, canary, graph, latency, slow."
+
+
+def run(
+    name: str = typer.Argument(None, help="The report; without one they are listed."),
+    *,
+    since: str = typer.Option(
+        "1h", "--since", help="Begin: a duration back from now (15m, 1h30m, 2d) or a time (UTC)."
+    ),
+    until: str = typer.Option("now", "--until", help="End: likewise."),
+    namespace: str = typer.Option("", "--namespace", "-n", help="Only pods of this namespace.", show_default="all"),
+    service: str = typer.Option("", "--service", help="Only this service.", show_default="all"),
+    param: list[str] = typer.Option(
+        [], "--param", metavar="NAME=VALUE", help="A parameter that the report has of its own."
+    ),
+    store: str = typer.Option(
+        None,
+        "--store",
+        envvar="LOGPROC_STORE",
+        help="A folder, chdb:///folder, or clickhouse://user@host:8123/logproc.",
+        show_default="the demo's store",
+    ),
+    output: Format = typer.Option(Format.TABLE, "--output", "-o", help="How to print."),
+    sql: bool = typer.Option(False, "--sql", help="Print the SQL instead of running it."),
+    header: bool = typer.Option(True, "--header/--no-header", help="Column names above table, csv and tsv."),
+) -> None:
+    """Answer a ready question about the traffic of the mesh. `logproc report` lists them.
+
+    Each is one SQL file; --sql prints it as it would run, for Grafana or any other client.
+
+    Examples:
+
+    \b
+      logproc report traffic
+      logproc report errors --since 15m -n mushop
+      logproc report canary --service storefront --since 2026-11-20 --until '2026-11-21 12:00'
+      logproc report slow --param least=100 -o csv > slow.csv
+      logproc report graph --sql
+    """
+    from logproc import reports
+
+    if name is None:
+        _list()
+        return
+    report = reports.read(name)
+    now = datetime.now(UTC)
+    window = _time("--since", since, now), _time("--until", until, now)
+    if window[0] >= window[1]:
+        raise ConfigError(f"the window is empty: --since {since} is not before --until {until}")
+    values = _values(report, window, namespace, service, param)
+    if sql:
+        print(reports.filled_in(report.text, values), end="")
+        return
+    _show(report, values, store, output, header)
+
+
+def _show(report: Report, values: dict[str, Value], store: str | None, output: Format, header: bool) -> None:
+    from logproc.output import refuse_binary_on_terminal
+    from logproc.results import Statement, cancellable, kill_statement, show
+    from logproc.store_choice import choose_store
+    from sinks.store import open_store
+
+    refuse_binary_on_terminal(output)
+    url = choose_store(store)
+
+    def kill(mark: str) -> None:
+        with closing(open_store(url)) as beside:
+            beside.command(kill_statement(mark))
+
+    with closing(open_store(url)) as opened:
+        shown, _ = cancellable(
+            lambda mark: show(
+                opened,
+                Statement(report.sql, True),
+                sys.stdout.buffer,
+                format=output,
+                parameters=values,
+                settings={"log_comment": mark},
+                header=header,
+            ),
+            kill,
+        )
+        if shown.rows == 0:
+            print(_why_empty(opened, values), file=sys.stderr)
+
+
+def _why_empty(store: Any, values: dict[str, Value]) -> str:
+    """What a person needs who sees no rows: whether there are any at another time."""
+    said = store.query_raw("SELECT count(), min(timestamp), max(timestamp) FROM access_log", "TSV").decode().split("\t")
+    if said[0] == "0":
+        return "no rows: the store has no access-log lines yet"
+    first, last = (text.strip()[:19] for text in said[1:])
+    begin, end = (str(values[name])[:19] for name in ("since", "until"))
+    return f"no rows from {begin} to {end} UTC; the store has lines from {first} to {last}: try --since '{first}'"
+
+
+def _list() -> None:
+    from logproc import reports
+    from logproc.output import text_table
+    from logproc.text_table import Heading
+
+    found = [reports.read(name) for name in reports.names()]
+    text_table([Heading("report"), Heading("answers")]).write([(r.name, r.title) for r in found])
+    if sys.stdout.isatty():
+        for report in found:
+            for parameter in report.parameters:
+                print(
+                    f"{report.name} --param {parameter.name}={parameter.default}: {parameter.meaning}", file=sys.stderr
+                )
+
+
+def _time(option: str, text: str, now: datetime) -> datetime:
+    from logproc import when
+
+    try:
+        return when.since(text, now)
+    except ValueError as error:
+        raise ConfigError(
+            f"{option} {text!r} is neither a duration nor a time", f"write one of {when.EXAMPLES}"
+        ) from error
+
+
+def _values(
+    report: Report, window: tuple[datetime, datetime], namespace: str, service: str, given: list[str]
+) -> dict[str, Value]:
+    from logproc.reports import placeholders
+    from parsers.flags import RESPONSE_FLAGS
+
+    begin, end = (at.strftime("%Y-%m-%d %H:%M:%S.%f") for at in window)
+    values: dict[str, Value] = {
+        "since": begin,
+        "until": end,
+        "namespace": namespace,
+        "service": service,
+        "flag_names": list(RESPONSE_FLAGS),
+        "flag_meanings": [flag.meaning for flag in RESPONSE_FLAGS.values()],
+    }
+    own: dict[str, Value] = {p.name: int(p.default) for p in report.parameters}
+    for text in given:
+        name, equals, value = text.partition("=")
+        if name not in own or not equals:
+            known = "; ".join(f"{p.name}={p.default}: {p.meaning}" for p in report.parameters) or "it has none"
+            raise ConfigError(f"--param {text!r} is no parameter of {report.name}", textwrap.shorten(known, 200))
+        if not value.isdecimal():
+            raise ConfigError(f"--param {text!r}: a number was expected")
+        own[name] = int(value)
+    wanted = placeholders(report.text)
+    return {name: value for name, value in (values | own).items() if name in wanted}
