@@ -111,7 +111,7 @@ def when_querying(error: BaseException) -> QueryError:
 def translated(place: str, meaning: type[LogprocError] = Unavailable) -> Iterator[None]:
     """Turn what clickhouse-connect and the operating system raise into ours.
 
-    `meaning` says what was being done: ConfigError opening, QueryError reading, Unavailable writing.
+    `meaning` says what was being done: ConfigError opening, QueryError reading for a person, Unavailable all else.
     """
     try:
         yield
@@ -120,4 +120,6 @@ def translated(place: str, meaning: type[LogprocError] = Unavailable) -> Iterato
             raise when_querying(error) from error
         if meaning is ConfigError:
             raise when_opening(error, place) from error
-        raise when_writing(error, place) from error
+        refused = when_writing(error, place)
+        # Only an insert can be at fault itself: a question that fails must not send a batch to the dead letters.
+        raise (Unavailable(refused.message) if isinstance(refused, Rejected) else refused) from error

@@ -11,7 +11,7 @@ import pyarrow as pa
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from logproc.errors import ConfigError, Unavailable
-from logproc.model import Batch, SinkLimits
+from logproc.model import LEDGER, Batch, SinkLimits
 from logproc.urls import Url, password
 from sinks import ddl, rollup
 from sinks.answers import outcome_unknown, translated, when_writing
@@ -105,10 +105,15 @@ class ClickHouseSink:
         connection = self._connected()
         self._wait_for(connection)
         missing = self._stored.missing(batch)
-        for name, rows in missing.tables.items():
-            self._insert(connection, batch, name, rows, missing)
-        if missing.hours:
-            self._check_rollup(connection, missing.hours)
+        try:
+            for name, rows in missing.tables.items():
+                if name == LEDGER and missing.hours:
+                    # Before the ledger says that nothing is missing any more.
+                    self._check_rollup(connection, missing.hours)
+                self._insert(connection, batch, name, rows, missing)
+        except BaseException:
+            self._stored.forget()
+            raise
         self._stored.settle()
 
     def close(self) -> None:
@@ -126,7 +131,6 @@ class ClickHouseSink:
         try:
             connection.insert(quoted(self._database, name), rows, settings, query_id)
         except (ClickHouseError, OSError, RuntimeError) as error:
-            self._stored.forget()
             if outcome_unknown(error) and not connection.only_writer:
                 self._unsettled = prefix
             raise when_writing(error, connection.place) from error

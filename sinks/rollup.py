@@ -44,9 +44,9 @@ def mend(connection: Connection, database: str, hours: Sequence[int]) -> None:
         minus = ", ".join(
             [
                 *keys,
-                *(f"toUInt64(0) - {s}" for s in _SUMS),
+                *(f"toUInt64(toUInt64(0) - {s})" for s in _SUMS),
                 "toUInt32(0)",
-                "mapApply((k, v) -> (k, toUInt64(0) - v), duration_hist)",
+                "mapApply((k, v) -> (k, toUInt64(toUInt64(0) - v)), duration_hist)",
             ]
         )
         sums = ", ".join(
