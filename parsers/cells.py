@@ -63,7 +63,8 @@ def distances(found: Cells) -> list[tuple[int, int, int, tuple[int, ...]]]:
     """What the places of a line's quotes must be, if they are at the right pieces.
 
     Each `(left, right, constant, cells)`: from mark `left` (-1: the line's start less one) to mark `right` are `constant` bytes and the
-    bytes of those cells. Where all but one stretch of a line and the number of its pieces are right, the last one is too.
+    bytes of those cells; the newline is the last mark. Where all stretches of a line but one and the number of its pieces are right,
+    that one is too.
     """
     stretches: list[tuple[int, int, int, tuple[int, ...]]] = []
     mark, held, constant = -1, list[int](), 1
@@ -84,6 +85,7 @@ def distances(found: Cells) -> list[tuple[int, int, int, tuple[int, ...]]]:
         else:
             held.append(number)
             constant += 1
+    stretches.append((left, found.quotes, constant - 1, tuple(held)))
     return stretches
 
 

@@ -27,7 +27,13 @@ from parsers.frames import FrameColumns, no_rows
 from parsers.operators import NO_BLANK, NO_BLANK_NO_QUOTE, NUMBER_COLUMNS, PORT_COLUMN, Kind
 from parsers.start_time import TimeLayout
 
-_TOKENS = {"delimiter": " ", "quote_char": '"', "double_quote": False, "escape_char": False, "newlines_in_values": False}
+_TOKENS = {
+    "delimiter": " ",
+    "quote_char": '"',
+    "double_quote": False,
+    "escape_char": False,
+    "newlines_in_values": False,
+}
 _PLAIN_TEXT = (Kind.TIME, Kind.NUMBER, Kind.PATH, Kind.REQUEST_ID, Kind.ADDRESS)
 """Kinds whose values are mostly distinct, or become numbers: not worth a dictionary."""
 
@@ -66,7 +72,8 @@ class ColumnarReader:
         )
         names += [str(i) for i in range(len(self._cells.cells))]
         self._names = names
-        self._distances = distances(self._cells)
+        # One stretch follows from the others: the last, or with a frame (whose words are not looked at) the first.
+        self._distances = distances(self._cells)[1:] if frame.fields else distances(self._cells)[:-1]
 
     def read(self, data: bytes, lines: int) -> Columnar:
         """Read `lines` lines; `data` has as many newlines and ends with one."""
@@ -83,7 +90,11 @@ class ColumnarReader:
                 columns = self._convert(table, np.ones(len(taken), bool)) if len(taken) else {}
         if len(taken):
             derived.derive(columns, len(taken), has_request=self._has_request, has_code=self._has_code)
-        frame = self._frame.from_words({i: _one(table, _frame_name(i)) for i in self._frame.wanted}) if len(taken) else no_rows(self._frame.names)
+        frame = (
+            self._frame.from_words({i: _one(table, _frame_name(i)) for i in self._frame.wanted})
+            if len(taken)
+            else no_rows(self._frame.names)
+        )
         batch = derived.batch(columns, len(taken), frame)
         numbers = taken if found.lines is None else found.lines[taken]
         refused = np.empty(0, np.int64)
@@ -157,7 +168,9 @@ class ColumnarReader:
             columns["extra"] = _map(extra, len(good))
         return columns
 
-    def _fill(self, columns: Columns, extra: list[tuple[str, pa.DictionaryArray]], field: Field, array: Any, good: Mask) -> None:
+    def _fill(
+        self, columns: Columns, extra: list[tuple[str, pa.DictionaryArray]], field: Field, array: Any, good: Mask
+    ) -> None:
         name, kind = field.column, field.kind
         if kind is Kind.NUMBER and name:
             columns[name], fits = kernels.number(array, NUMBER_COLUMNS[name])

@@ -54,16 +54,22 @@ TEXT_DEFAULTS = (
         f"[%START_TIME%] {_REQUEST} {_CODE} {_DETAILS} {_MIDDLE} %UPSTREAM_CLUSTER_RAW% {_ADDRESSES} {_ROUTE}\n",
     ),
     Default(
-        "istio-1.9", "Istio 1.9 to 1.22 (T5)", f"[%START_TIME%] {_REQUEST} {_CODE} {_DETAILS} {_MIDDLE} {_TAIL} {_ROUTE}\n"
+        "istio-1.9",
+        "Istio 1.9 to 1.22 (T5)",
+        f"[%START_TIME%] {_REQUEST} {_CODE} {_DETAILS} {_MIDDLE} {_TAIL} {_ROUTE}\n",
     ),
-    Default("istio-1.8", "Istio 1.8 (T4)", f"[%START_TIME%] {_REQUEST} {_CODE} {_FAILURE} {_MIDDLE} {_TAIL} {_ROUTE}\n"),
+    Default(
+        "istio-1.8", "Istio 1.8 (T4)", f"[%START_TIME%] {_REQUEST} {_CODE} {_FAILURE} {_MIDDLE} {_TAIL} {_ROUTE}\n"
+    ),
     Default(
         "istio-1.3",
         "Istio 1.3 to 1.7 (T3)",
         f"[%START_TIME%] {_REQUEST} {_CODE} {_MIXER} {_FAILURE} {_MIDDLE} {_TAIL} {_ROUTE}\n",
     ),
     Default(
-        "istio-1.2", "Istio 1.2 (T2)", f"[%START_TIME%] {_REQUEST} {_CODE} {_MIXER} {_FAILURE} {_MIDDLE} {_TAIL} {_SNI}\n"
+        "istio-1.2",
+        "Istio 1.2 (T2)",
+        f"[%START_TIME%] {_REQUEST} {_CODE} {_MIXER} {_FAILURE} {_MIDDLE} {_TAIL} {_SNI}\n",
     ),
     Default("istio-1.1", "Istio 1.1 (T1)", f"[%START_TIME%] {_REQUEST} {_CODE} {_MIXER} {_MIDDLE} {_TAIL} {_SNI}\n"),
     Default("envoy", "Envoy", f"[%START_TIME%] {_REQUEST} {_CODE} {_MIDDLE}\n"),
@@ -73,9 +79,15 @@ TEXT_DEFAULTS = (
         f"[%START_TIME%] {_REQUEST} {_CODE} %RESPONSE_CODE_DETAILS% {_MIDDLE}\n",
     ),
     Default(
-        "istio-1.0-sni", "Istio 1.0.3 and later, 1.1 previews", f"[%START_TIME%] {_REQUEST} {_CODE} {_MIDDLE} {_TAIL} {_SNI}\n"
+        "istio-1.0-sni",
+        "Istio 1.0.3 and later, 1.1 previews",
+        f"[%START_TIME%] {_REQUEST} {_CODE} {_MIDDLE} {_TAIL} {_SNI}\n",
     ),
-    Default("istio-1.0-blank", "Istio 1.0, with the blank after the path", f"[%START_TIME%] {_REQUEST} {_CODE} {_MIDDLE} {_TAIL}\n"),
+    Default(
+        "istio-1.0-blank",
+        "Istio 1.0, with the blank after the path",
+        f"[%START_TIME%] {_REQUEST} {_CODE} {_MIDDLE} {_TAIL}\n",
+    ),
     Default(
         "istio-1.0",
         "Istio 1.0 (T0): no blank between path and protocol",
@@ -164,9 +176,24 @@ JSON_DEFAULTS = (
 
 DEFAULTS = TEXT_DEFAULTS + JSON_DEFAULTS
 
-ALIASES = {"T0": "istio-1.0", "T1": "istio-1.1", "T2": "istio-1.2", "T3": "istio-1.3", "T4": "istio-1.8", "T5": "istio-1.9", "T6": "istio"}
+ALIASES = {
+    "T0": "istio-1.0",
+    "T1": "istio-1.1",
+    "T2": "istio-1.2",
+    "T3": "istio-1.3",
+    "T4": "istio-1.8",
+    "T5": "istio-1.9",
+    "T6": "istio",
+}
 
-_LAST_MINOR_BEFORE = ((9, "istio-1.9"), (8, "istio-1.8"), (3, "istio-1.3"), (2, "istio-1.2"), (1, "istio-1.1"), (0, "istio-1.0"))
+_LAST_MINOR_BEFORE = (
+    (9, "istio-1.9"),
+    (8, "istio-1.8"),
+    (3, "istio-1.3"),
+    (2, "istio-1.2"),
+    (1, "istio-1.1"),
+    (0, "istio-1.0"),
+)
 
 
 def by_name(name: str) -> Format | None:

@@ -74,7 +74,9 @@ def _from_cluster(columns: Columns, cluster: pa.DictionaryArray, server_name: pa
         pair = left.astype(np.int64) * (len(read) + 1) + right
         service, subset = pairs[0].ravel()[pair], pairs[1].ravel()[pair]
     for column, found in (("upstream_service", service), ("upstream_subset", subset)):
-        columns[column] = kernels.word(np.maximum(found, 0), texts, found >= 0) if len(names) else pa.nulls(len(found), WORD)
+        columns[column] = (
+            kernels.word(np.maximum(found, 0), texts, found >= 0) if len(names) else pa.nulls(len(found), WORD)
+        )
 
 
 def _code(names: dict[str, int], text: str | None) -> int:

@@ -49,13 +49,13 @@ Template = Mapping[str, Any]
 """Keys to `Parts`, to further templates, to lists of both, or to the literal numbers, booleans and null of the template."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Format:
-    """A compiled format: `parts` of a text format, or the `json` template (then `parts` is empty)."""
+    """A compiled format, equal only to itself (it is a key where lines are many): `parts` of a text format, or the `json` template (then `parts` is empty)."""
 
     text: str
     parts: Parts = ()
-    json: Template | None = field(default=None, compare=False)
+    json: Template | None = None
     omit_empty_values: bool = False
     """A missing value prints as nothing instead of `-`; in JSON its key is left out."""
     name: str = ""
@@ -86,8 +86,10 @@ def _operator(text: str, offset: int, found: pp.ParseResults) -> Operator:
 
 
 _SIGN = pp.Literal("%").set_name("'%' at the operator's end")
-_ARGUMENT = pp.Suppress("(") - pp.Regex(r"[^)]*").set_name("an argument")("argument") - pp.Suppress(
-    pp.Literal(")").set_name("')' after the argument")
+_ARGUMENT = (
+    pp.Suppress("(")
+    - pp.Regex(r"[^)]*").set_name("an argument")("argument")
+    - pp.Suppress(pp.Literal(")").set_name("')' after the argument"))
 )
 _LENGTH = pp.Suppress(":") - pp.Regex("[0-9]+").set_name("a number of characters")("length")
 _COMMAND = pp.Regex("[A-Z][A-Z0-9_]*").set_name("a command such as START_TIME, or %% for a percent sign")("command")
@@ -154,8 +156,10 @@ def _template_value(value: Any, text: str, depth: int) -> Any:
         try:
             return _parts(value, value)
         except ExpressionError as error:
-            raise error if value not in text else ExpressionError(
-                error.what, text, text.index(value) + error.offset, error.expected, error.hint
+            raise (
+                error
+                if value not in text
+                else ExpressionError(error.what, text, text.index(value) + error.offset, error.expected, error.hint)
             ) from None
     return value
 

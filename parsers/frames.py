@@ -51,14 +51,16 @@ class FrameColumns:
 
     def from_lines(self, words: list[list[bytes]]) -> dict[str, pa.Array]:
         """From the words of lines, one list each."""
-        return self.from_words({
-            i: pa.array([w[i].decode(errors="replace") if i < len(w) else None for w in words], pa.string()).dictionary_encode()
-            for i in self.wanted
-        })
+        return self.from_words(
+            {
+                i: pa.array(
+                    [w[i].decode(errors="replace") if i < len(w) else None for w in words], pa.string()
+                ).dictionary_encode()
+                for i in self.wanted
+            }
+        )
 
 
 def no_rows(names: tuple[str, ...]) -> dict[str, pa.Array]:
     """The same columns without rows."""
     return {name: pa.nulls(0, WORD) for name in names}
-
-

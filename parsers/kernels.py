@@ -132,9 +132,7 @@ def uuid(array: pa.StringArray) -> tuple[pa.Array, pa.StringArray | None]:
     rows = len(array)
     whole = bool(rows) and array.null_count == 0 and bool((lengths == 36).all())
     which = None if whole else np.flatnonzero(lengths == 36)
-    cells = (
-        data[ends[0] : ends[-1]].reshape(rows, 36) if which is None else data[ends[which][:, None] + np.arange(36)]
-    )
+    cells = data[ends[0] : ends[-1]].reshape(rows, 36) if which is None else data[ends[which][:, None] + np.arange(36)]
     good = (cells[:, (8, 13, 18, 23)] == 45).all(axis=1)
     nibbles = _NIBBLE[cells[:, _HEX]]
     good &= nibbles.max(axis=1, initial=0) < 16

@@ -134,9 +134,7 @@ def _is_plain(content: Bytes, data: bytes, lines: int) -> bool:
 def _no_long_line(content: Bytes) -> bool:
     """Whether each window of the longest line holds a newline; a window without one may be part of a line that is long enough."""
     half = MAX_LINE_BYTES // 2
-    return all(
-        (content[start : start + half] == NEWLINE).any() for start in range(0, len(content) - half + 1, half)
-    )
+    return all((content[start : start + half] == NEWLINE).any() for start in range(0, len(content) - half + 1, half))
 
 
 def _is_utf8(data: bytes) -> bool:

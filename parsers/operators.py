@@ -191,4 +191,6 @@ def _header(argument: str, known: dict[str, Meaning]) -> Meaning:
         # Some write the alternative without its colon, which Envoy takes for a header of that name.
         main = main if main in known else f":{main}"
         return known.get(main, Meaning("", Kind.WORD))
-    return known.get(main, Meaning("", Kind.WORD)) if not alternative or alternative in known else Meaning("", Kind.WORD)
+    return (
+        known.get(main, Meaning("", Kind.WORD)) if not alternative or alternative in known else Meaning("", Kind.WORD)
+    )

@@ -87,7 +87,11 @@ class TimeLayout:
         base_rows = np.repeat(bases, lengths)
         good = base_rows >= 0
         value = np.zeros(rows, np.int64)
-        for at, unit in ((second, 10_000_000), (second + 1, 1_000_000), *((fraction + i, 10 ** (5 - i)) for i in range(min(digits, 6)))):
+        for at, unit in (
+            (second, 10_000_000),
+            (second + 1, 1_000_000),
+            *((fraction + i, 10 ** (5 - i)) for i in range(min(digits, 6))),
+        ):
             digit = cells[:, at] - np.uint8(48)
             good &= digit <= (5 if at == second else 9)
             value += digit.astype(np.int64) * unit
@@ -106,7 +110,7 @@ class TimeLayout:
 
 def _words(cells: Bytes, begin: int) -> npt.NDArray[np.uint64]:
     """Eight bytes of every row as one number, unaligned, without a copy."""
-    return np.ndarray(cells.shape[0], np.uint64, cells, begin, (cells.strides[0],))
+    return cells[:, begin : begin + 8].view(np.uint64)[:, 0]
 
 
 def _zeroed(value: bytes, second: int, fraction: int, digits: int) -> bytes:

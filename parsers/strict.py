@@ -44,6 +44,8 @@ class StrictReader:
         self.quotes = sum(p.count('"') for p in self.parts if isinstance(p, str))
         self.blocks, self.free = _blocks(self.parts)
         self._simple = _simple(self.parts)
+        self.pattern = b"|".join(b.pattern.pattern for b in self.blocks)
+        """The same for formats that print the same shapes."""
         self._simple_groups = tuple(range(1, len(self.fields) + 1))
 
     def spans(self, line: bytes) -> tuple[Spans, str] | None:

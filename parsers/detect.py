@@ -1,0 +1,88 @@
+"""Which of the known formats lines were printed with, and whether a line looks like an access log at all."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+
+from parsers.defaults import TEXT_DEFAULTS
+from parsers.format_string import Format
+from parsers.strict import StrictReader
+
+SAMPLE_LINES = 64
+SAMPLE_BYTES = 64 << 10
+MAX_LINE_BYTES = 1 << 20
+
+_BEGINNING = re.compile(
+    rb'\[[^\]\[]{0,64}\] (?:\[[0-9]+\] )?"'  # [TIME] "
+    rb"|\[[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}[0-9.Z]*\] (?:[A-Za-z0-9,-]+ ){1,3}"  # [TIME] without a request line
+    rb'|"(?:[A-Z-]+ [^"]*(?:HTTP/[0-9.]+|-))" [0-9]{1,3} '  # "METHOD PATH PROTOCOL" CODE, the time cut off
+)
+# ztunnel's lines in text; nothing but it has this scope.
+ZTUNNEL = re.compile(rb'[0-9]{4}-[0-9T:.-]+Z?[ \t]+[a-z]+[ \t]+access[ \t]+"?connection [a-z]+')
+_BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+
+
+def looks_like_access_log(line: bytes) -> bool:
+    """It begins as the known formats do."""
+    return _BEGINNING.match(line) is not None
+
+
+def is_binary(line: bytes) -> bool:
+    """A NUL, or more than a tenth of control characters: no text."""
+    found = len(_BINARY.findall(line, 0, 4096))
+    return found > 0 and (b"\0" in line or found * 10 > min(len(line), 4096))
+
+
+@lru_cache(128)
+def strict_reader(format: Format) -> StrictReader:
+    """The strict reader of a text format, made once."""
+    return StrictReader(format)
+
+
+@lru_cache(1)
+def known() -> tuple[Format, ...]:
+    """The known text formats, today's first; of formats that print the same shape only the first."""
+    shapes: set[bytes] = set()
+    found: list[Format] = []
+    for default in TEXT_DEFAULTS:
+        pattern = strict_reader(default.format).pattern
+        if pattern not in shapes:
+            shapes.add(pattern)
+            found.append(default.format)
+    return tuple(found)
+
+
+def read_as(line: bytes, formats: Iterable[Format]) -> Format | None:
+    """The format a line fits without a doubt, else the first it fits at all; None for none."""
+    fits: Format | None = None
+    for format in formats:
+        reader = strict_reader(format)
+        if reader.exact(line):
+            return format
+        if fits is None and reader.spans(line) is not None:
+            fits = format
+    return fits
+
+
+def choose(lines: Sequence[bytes], formats: Sequence[Format]) -> Format | None:
+    """The format most of the lines fit; lines that fit one exactly count more than those that can be read with it."""
+    exact: Counter[Format] = Counter()
+    possible: Counter[Format] = Counter()
+    for line in lines:
+        if not looks_like_access_log(line) and formats is known():
+            continue
+        for format in formats:
+            reader = strict_reader(format)
+            if reader.exact(line):
+                exact[format] += 1
+                break
+            if reader.spans(line) is not None:
+                possible[format] += 1
+    for votes in (exact, possible):
+        if votes:
+            # Equal votes go to the format that comes first: it is today's.
+            return max(formats, key=lambda f: (votes[f], -formats.index(f)))
+    return None

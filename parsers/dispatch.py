@@ -1,0 +1,356 @@
+"""Lines of many streams to rows: which format, which reader, which table.
+
+Each stream's format is remembered. Lines of one format in one frame are read by column, all at once; those the columnar reader
+refuses one by one: by the same format's strict reader, then by those of the other known formats, as JSON, as ztunnel's, and last as
+a message. A line that begins like an access log and cannot be read is kept as it is, in rejected_line.
+
+A line that could have been printed by its stream's own format is never read by another one: a client can make its line look like
+another format's, but not unlike its own.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+
+from logproc.columns import TABLES, TEXT, WORD
+from logproc.model import ACCESS_LOG, MESSAGE_LOG, REJECTED_LINE, Frame, LineNumbers, Parsed, Text
+from parsers import derived, detect, merge, strict_rows
+from parsers.columnar import ColumnarReader
+from parsers.detect import strict_reader
+from parsers.format_string import Format
+from parsers.frames import FrameColumns
+from parsers.merge import Piece
+from parsers.messages import MessageReader
+from parsers.strict import Spans
+from parsers.times import timestamps
+
+REMEMBERED_STREAMS = 1 << 14
+KEPT_BYTES = 64 << 10
+"""How much of a rejected line is kept."""
+ENOUGH_TO_GATHER = 64
+"""Lines of another format from which reading them by column pays."""
+
+FORMAT, TOO_LONG, BINARY = "format", "too_long", "binary"
+"""Why a line is rejected."""
+
+
+class _Json:
+    """Stands for "lines of JSON" where a stream's format is remembered."""
+
+
+JSON_LINES = _Json()
+_Choice = Format | _Json | None
+
+
+class LineReader(Protocol):
+    """Reads lines of JSON."""
+
+    def read(self, data: bytes, lines: int, frame: Frame) -> Parsed:
+        """One row for each line."""
+        ...
+
+
+@dataclass(slots=True)
+class _Lines:
+    """Lines taken out of their frames, with their numbers."""
+
+    frame: FrameColumns
+    lines: list[bytes] = field(default_factory=list)
+    words: list[list[bytes]] = field(default_factory=list)
+    rows: list[int] = field(default_factory=list)
+
+    def add(self, line: bytes, words: list[bytes], row: int) -> None:
+        self.lines.append(line)
+        self.words.append(words)
+        self.rows.append(row)
+
+    def times(self) -> list[bytes] | None:
+        """The runtime's time of each line."""
+        at = self.frame.time
+        return None if at is None else [w[at] if at < len(w) else b"" for w in self.words]
+
+    def numbers(self) -> LineNumbers:
+        return np.array(self.rows, np.int64)
+
+
+class FormatParser:
+    """The `logproc.model.Parser` of all formats. `configured`: read with this one; None: detect it, stream by stream."""
+
+    def __init__(self, configured: Format | None = None) -> None:
+        self._configured = configured
+        self.known = detect.known()
+        if configured is not None and configured.json is None:
+            self.known = (configured, *(f for f in self.known if f is not configured))
+        self._streams: OrderedDict[Hashable, Format | _Json] = OrderedDict()
+        self._columnar: dict[tuple[Format, Frame], ColumnarReader] = {}
+        self.messages = MessageReader()
+
+    @cached_property
+    def json_lines(self) -> LineReader:
+        """The reader of JSON lines."""
+        from parsers.json_lines import JsonReader
+
+        return JsonReader(
+            self._configured if self._configured is not None and self._configured.json is not None else None
+        )
+
+    def parse(self, texts: Sequence[Text]) -> Parsed:
+        """Read all lines of all texts at once. Never raises on data."""
+        groups: dict[tuple[Frame, int], list[tuple[Text, int]]] = defaultdict(list)
+        choices: dict[int, _Choice] = {}
+        first = 0
+        for text in texts:
+            choice = self._choice(text)
+            choices[id(choice)] = choice
+            if text.lines:
+                groups[text.frame, id(choice)].append((text, first))
+            first += text.lines
+        call = _Call(self)
+        for (frame, choice_id), members in groups.items():
+            data = members[0][0].data if len(members) == 1 else b"".join(t.data for t, _ in members)
+            rows = np.concatenate([np.arange(start, start + t.lines) for t, start in members])
+            others = call.read(frame, choices[choice_id], data, rows)
+            self._learn(members, choices[choice_id], others)
+        return merge.parsed(call.pieces, call.columnar)
+
+    def columnar(self, format: Format, frame: Frame) -> ColumnarReader:
+        """The columnar reader of a format in a frame, made once."""
+        found = self._columnar.get((format, frame))
+        if found is None:
+            found = self._columnar[format, frame] = ColumnarReader(format, frame)
+        return found
+
+    def _choice(self, text: Text) -> _Choice:
+        if self._configured is not None:
+            return JSON_LINES if self._configured.json is not None else self._configured
+        found = self._streams.get(text.stream)
+        if found is not None:
+            self._streams.move_to_end(text.stream)
+            return found
+        found = self.detect(list(_sample(text)))
+        if found is not None:
+            self._remember(text.stream, found)
+        return found
+
+    def detect(self, lines: list[bytes]) -> Format | _Json | None:
+        """What most of these lines are; None where none is an access log."""
+        json_lines = sum(line.startswith(b"{") for line in lines)
+        if json_lines * 2 > len(lines):
+            return JSON_LINES
+        return detect.choose(lines, self.known)
+
+    def _remember(self, stream: Hashable, choice: Format | _Json) -> None:
+        self._streams[stream] = choice
+        self._streams.move_to_end(stream)
+        if len(self._streams) > REMEMBERED_STREAMS:
+            self._streams.popitem(last=False)
+
+    def _learn(self, members: list[tuple[Text, int]], choice: _Choice, others: dict[Format, LineNumbers]) -> None:
+        """Another format has taken over a stream where it fits more lines than the remembered one is left with."""
+        if self._configured is not None or not others:
+            return
+        for text, start in members:
+            counts = {
+                f: int(np.count_nonzero((rows >= start) & (rows < start + text.lines))) for f, rows in others.items()
+            }
+            best = max(counts, key=lambda f: counts[f])
+            if choice is None or counts[best] * 2 > text.lines:
+                self._remember(text.stream, best)
+
+
+def _sample(text: Text) -> Iterator[bytes]:
+    """Lines from the beginning of a text without their frames."""
+    frame = FrameColumns(text.frame)
+    for line in text.data[: detect.SAMPLE_BYTES].split(b"\n")[: detect.SAMPLE_LINES]:
+        rest = frame.split(line)[1]
+        if rest:
+            yield rest.removesuffix(b"\r")
+
+
+class _Call:
+    """The rows of one call of `parse`, as they are found."""
+
+    def __init__(self, parser: FormatParser) -> None:
+        self.parser = parser
+        self.pieces: list[Piece] = []
+        self.columnar = 0
+
+    def read(self, frame: Frame, choice: _Choice, data: bytes, rows: LineNumbers) -> dict[Format, LineNumbers]:
+        """Read the lines of one choice in one frame; which lines other formats took."""
+        if b"\r\n" in data[: detect.SAMPLE_BYTES]:
+            data = data.replace(b"\r\n", b"\n")
+        if isinstance(choice, _Json):
+            rest = self._read_json(frame, data, rows)
+            choice = None
+        elif choice is not None:
+            rest = self._read_columns(frame, choice, data, rows)
+        else:
+            rest = np.arange(len(rows))
+        if len(rest) == 0:
+            return {}
+        return self._read_lines(FrameColumns(frame), choice, _pick(data, rest), rows[rest])
+
+    def _read_columns(self, frame: Frame, format: Format, data: bytes, rows: LineNumbers) -> LineNumbers:
+        reader = self.parser.columnar(format, frame)
+        if not reader.possible:
+            return np.arange(len(rows))
+        found = reader.read(data, len(rows))
+        if len(found.lines):
+            self.pieces.append(Piece(ACCESS_LOG, found.batch, rows[found.lines]))
+            self.columnar += len(found.lines)
+        return found.refused
+
+    def _read_json(self, frame: Frame, data: bytes, rows: LineNumbers) -> LineNumbers:
+        found = self.parser.json_lines.read(data, len(rows), frame)
+        self.columnar += found.columnar
+        left = np.ones(len(rows), bool)
+        for table, batch in found.tables.items():
+            if batch.num_rows:
+                self.pieces.append(Piece(table, batch, rows[found.rows[table]]))
+                left[found.rows[table]] = False
+        return np.flatnonzero(left)
+
+    def _read_lines(
+        self, frame: FrameColumns, format: Format | None, lines: list[bytes], rows: LineNumbers
+    ) -> dict[Format, LineNumbers]:
+        """Read line by line what no reader of many took."""
+        own = strict_reader(format) if format is not None else None
+        mine, spans, doubts = _Lines(frame), list[Spans](), list[str]()
+        accesses, others, rejected = _Lines(frame), _Lines(frame), defaultdict[str, _Lines](lambda: _Lines(frame))
+        json_lines, ztunnel = _Lines(frame), _Lines(frame)
+        for whole, row in zip(lines, rows.tolist(), strict=True):
+            words, line = frame.split(whole)
+            line = line.removesuffix(b"\r")
+            if len(line) > detect.MAX_LINE_BYTES:
+                rejected[TOO_LONG].add(line, words, row)
+                continue
+            found = own.spans(line) if own is not None else None
+            if found is not None:
+                mine.add(line, words, row)
+                spans.append(found[0])
+                doubts.append(found[1])
+            elif line.startswith(b"{"):
+                json_lines.add(line, words, row)
+            elif detect.looks_like_access_log(line):
+                accesses.add(line, words, row)
+            elif detect.ZTUNNEL.match(line):
+                ztunnel.add(line, words, row)
+            elif detect.is_binary(line):
+                rejected[BINARY].add(line, words, row)
+            else:
+                others.add(line, words, row)
+        if own is not None and mine.rows:
+            self._strict(format, mine, spans, doubts)
+        taken = self._read_others(accesses, rejected[FORMAT], format)
+        self._read_json_lines(json_lines, others)
+        if ztunnel.rows:
+            from parsers.ztunnel import read as read_ztunnel
+
+            self._add(ACCESS_LOG, read_ztunnel(ztunnel.lines), ztunnel)
+        if others.rows:
+            self._add(MESSAGE_LOG, self.parser.messages.read(others.lines, others.times()), others)
+        for reason, found_lines in rejected.items():
+            if found_lines.rows:
+                self._reject(reason, found_lines)
+        return taken
+
+    def _strict(self, format: Format | None, lines: _Lines, spans: list[Spans], doubts: list[str]) -> None:
+        assert format is not None
+        columns = strict_rows.columns(strict_reader(format), lines.lines, spans, doubts)
+        self._add(ACCESS_LOG, derived.batch(columns, len(lines.rows)), lines)
+
+    def _read_others(self, lines: _Lines, rejected: _Lines, own: Format | None) -> dict[Format, LineNumbers]:
+        """Access-log lines of other formats than the stream's: what is known of each line decides."""
+        taken: dict[Format, LineNumbers] = {}
+        formats = [f for f in self.parser.known if f is not own]
+        # Many lines of one format among them are read by column; each pass takes the most frequent one.
+        while len(lines.rows) >= ENOUGH_TO_GATHER:
+            step = max(1, len(lines.rows) // detect.SAMPLE_LINES)
+            best = detect.choose(lines.lines[::step], formats)
+            if best is None or best in taken:
+                break
+            reader = self.parser.columnar(best, Frame("", ()))
+            found = reader.read(b"\n".join(lines.lines) + b"\n", len(lines.rows)) if reader.possible else None
+            if found is None or len(found.lines) == 0:
+                break
+            part = _some(lines, found.lines)
+            self._add(ACCESS_LOG, found.batch, part)
+            self.columnar += len(found.lines)
+            taken[best] = part.numbers()
+            lines = _some(lines, found.refused)
+        by_format: dict[Format, tuple[_Lines, list[Spans], list[str]]] = {}
+        for line, words, row in zip(lines.lines, lines.words, lines.rows, strict=True):
+            format = detect.read_as(line, formats)
+            found_spans = None if format is None else strict_reader(format).spans(line)
+            if format is None or found_spans is None:
+                rejected.add(line, words, row)
+                continue
+            part, spans, doubts = by_format.setdefault(format, (_Lines(lines.frame), [], []))
+            part.add(line, words, row)
+            spans.append(found_spans[0])
+            doubts.append(found_spans[1])
+        for format, (part, spans, doubts) in by_format.items():
+            self._strict(format, part, spans, doubts)
+            taken[format] = np.concatenate((taken.get(format, np.empty(0, np.int64)), part.numbers()))
+        return taken
+
+    def _read_json_lines(self, lines: _Lines, others: _Lines) -> None:
+        """Single lines of JSON; what the reader leaves is a message."""
+        if not lines.rows:
+            return
+        left = self._read_json(Frame("", ()), b"\n".join(lines.lines) + b"\n", lines.numbers())
+        for i in left.tolist():
+            others.add(lines.lines[i], lines.words[i], lines.rows[i])
+        if len(left):
+            order = np.argsort(others.numbers(), kind="stable")
+            sorted_lines = _some(others, order)
+            others.lines, others.words, others.rows = sorted_lines.lines, sorted_lines.words, sorted_lines.rows
+
+    def _add(self, table: str, batch: pa.RecordBatch, lines: _Lines) -> None:
+        further = lines.frame.from_lines(lines.words)
+        for name, array in further.items():
+            batch = batch.append_column(name, array)
+        self.pieces.append(Piece(table, batch, lines.numbers()))
+
+    def _reject(self, reason: str, lines: _Lines) -> None:
+        count = len(lines.rows)
+        frame_times = lines.times()
+        times = (
+            pa.nulls(count, TABLES[REJECTED_LINE].column("timestamp").arrow)
+            if frame_times is None
+            else timestamps([t.decode("ascii", "replace") for t in frame_times])
+        )
+        batch = pa.RecordBatch.from_arrays(
+            [
+                times,
+                pa.array([reason] * count, TEXT).cast(WORD),
+                pa.array([len(line) for line in lines.lines], pa.uint64()),
+                pa.array([line[:KEPT_BYTES] for line in lines.lines], pa.binary()),
+            ],
+            names=["timestamp", "reason", "length", "raw"],
+        )
+        self._add(REJECTED_LINE, batch, lines)
+
+
+def _some(lines: _Lines, which: LineNumbers) -> _Lines:
+    picked = which.tolist()
+    return _Lines(
+        lines.frame, [lines.lines[i] for i in picked], [lines.words[i] for i in picked], [lines.rows[i] for i in picked]
+    )  # fmt: skip
+
+
+def _pick(data: bytes, which: LineNumbers) -> list[bytes]:
+    """The lines of these numbers, without their newlines."""
+    if len(which) * 8 > data.count(b"\n"):
+        lines = data.split(b"\n")
+        return [lines[i] for i in which.tolist()]
+    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
+    starts = np.concatenate((np.zeros(1, np.int64), ends[:-1] + 1))
+    return [data[a:b] for a, b in zip(starts[which].tolist(), ends[which].tolist(), strict=True)]
