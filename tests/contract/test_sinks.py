@@ -1,12 +1,14 @@
 """What every sink promises, and what those that store each line once promise beyond it."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
+from clickhouse_connect.driver.exceptions import OperationalError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from logproc.errors import ConfigError
+from logproc.errors import ConfigError, Unavailable
 from logproc.model import ROW_TABLES, Batch, Span
 from sinks import make_sink, schemes
 from sinks.clickhouse import ClickHouseSink
@@ -150,16 +152,26 @@ def test_rows_whose_time_cannot_be_trusted_are_found_by_identity(database: Datab
     assert_once(database, FILE, 30)
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.large_base_example])
 @given(data=st.data())
 def test_any_cuts_any_crashes_any_repeats(data: st.DataObject) -> None:
+    cut_crash_repeat(data)
+
+
+@pytest.mark.long
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.large_base_example])
+@given(data=st.data())
+def test_any_cuts_any_crashes_any_repeats_at_length(data: st.DataObject) -> None:
+    cut_crash_repeat(data)
+
+
+def cut_crash_repeat(data: st.DataObject) -> None:
     """Writers that read the same two files from the start, cut at random, and die between random tables."""
     database = Database()
     try:
-        lines = {FILE: 90, 11: 47}
-        for writer in range(data.draw(st.integers(1, 3), "writers")):
-            last = writer == 2
-            write_all(database, data, lines, f"{writer:016x}", crashes=not last)
+        lines = {FILE: 60, 11: 27}
+        for writer in range(data.draw(st.integers(0, 2), "writers that die")):
+            write_all(database, data, lines, f"{writer:016x}", crashes=True)
         write_all(database, data, lines, "f" * 16, crashes=False)
         for file_id, end in lines.items():
             assert_once(database, file_id, end)
@@ -175,18 +187,23 @@ def write_all(database: Database, data: st.DataObject, lines: dict[int, int], co
     while any(at[f] < end for f, end in lines.items()):
         spans: list[Span] = []
         for file_id, end in lines.items():
-            upto = min(end, at[file_id] + data.draw(st.integers(0, 40), "lines"))
+            upto = min(end, at[file_id] + data.draw(st.integers(0, 40), "lines of the next span"))
             if upto > at[file_id]:
                 spans.append(span(file_id, at[file_id], upto))
                 at[file_id] = upto
         if not spans:
             continue
-        step = data.draw(st.sampled_from(["write", "write", "twice", "crash" if crashes else "write"]), "step")
+        step = data.draw(st.sampled_from(["write", "twice", "fails", "crash" if crashes else "write"]), "step")
         if step == "crash":
             crash_after(sink, data.draw(st.integers(1, 3), "tables"), batch(seq, spans, collector))
             if data.draw(st.booleans(), "gone for good"):
                 return
             sink = database.sink()
+        if step == "fails":
+            with pytest.raises(Unavailable):
+                interrupted(
+                    sink, data.draw(st.integers(1, 3), "tables"), batch(seq, spans, collector), OperationalError("lost")
+                )
         sink.write(batch(seq, spans, collector))
         if step == "twice":
             sink.write(batch(seq, spans, collector))
@@ -199,22 +216,28 @@ class CrashError(Exception):
 
 def crash_after(sink: ClickHouseSink, tables: int, crashed: Batch) -> None:
     """Write the first tables of a batch; then the process is gone, with all that the sink remembered."""
+    with suppress(CrashError):
+        interrupted(sink, tables, crashed, CrashError())
+
+
+def interrupted(sink: ClickHouseSink, tables: int, written: Batch, error: Exception) -> None:
+    """Write a batch; `error` comes instead of the insert after the first tables."""
     connection = sink._connection
     assert connection is not None
     insert, done = connection.insert, iter(range(tables))
 
     def limited(*args: Any) -> None:
         if next(done, None) is None:
-            raise CrashError
+            raise error
         insert(*args)
 
     connection.insert = limited  # type: ignore[method-assign]
     try:
-        sink.write(crashed)
-    except CrashError:
-        return
+        sink.write(written)
     finally:
         connection.insert = insert  # type: ignore[method-assign]
+    if isinstance(error, OperationalError):  # fewer tables than that were written: nothing failed
+        raise Unavailable("")
 
 
 def assert_once(database: Database, file_id: int, lines: int) -> None:
