@@ -9,6 +9,7 @@ import numpy as np
 from logproc.simulator.lines import CLIENT_SIDE, SERVER_SIDE, Block, Fields
 from logproc.simulator.outcomes import MISSING
 from logproc.simulator.plans import Plan
+from logproc.simulator.sides import Calls
 from logproc.simulator.values import Ints, Texts, join
 
 NOT_HTTP = dict.fromkeys(
@@ -30,14 +31,13 @@ QUERY_US = 1500
 """What one query over a connection takes of its caller's time, about."""
 
 
-def connect(
-    plan: Plan, ips: Texts, callers: Ints, start: Ints, rng: np.random.Generator, blocks: list[Block]
-) -> tuple[Ints, Ints]:
+def connect(calls: Calls, ips: Texts, rng: np.random.Generator, blocks: list[Block]) -> tuple[Ints, Ints]:
     """Open a connection for each row; returns when the caller had what it wanted of it, and 200 or 503.
 
     Outcomes: `ok`; `UF` nobody accepts; `UH` no endpoint; `NR` the server's proxy has no filter chain for it; `DC` the client leaves.
     A call without targets goes to an outside host: by name where it has a cluster, else passed through or into BlackHoleCluster.
     """
+    plan, callers, start = calls.plan, calls.callers, calls.start
     n, call = len(start), plan.call
     outcome = np.searchsorted(plan.cumulative, rng.random(n), side="right")
     names = np.array([o.name for o in plan.outcomes], object)[outcome]
@@ -84,27 +84,28 @@ def connect(
 
     arrived = np.flatnonzero((names != "UF") & (names != "UH")) if call.targets else np.array([], np.int64)
     if len(arrived):
-        blocks.append(_server(plan, client, ips, pods, arrived, start, end, ports, names))
+        blocks.append(_server(plan, client, ips[pods[arrived]].tolist(), arrived, (pods, start, end, ports[2], names)))
     return start + QUERY_US, np.where((names == "UF") | (names == "UH"), 503, 200)
 
 
 def _server(
-    plan: Plan, client: Fields, ips: Texts, pods: Ints, rows: Ints, start: Ints, end: Ints, ports: Ints, names: Texts
+    plan: Plan, client: Fields, hosts: list[str], rows: Ints, drawn: tuple[Ints, Ints, Ints, Ints, Texts]
 ) -> Block:
     """The other side of the connections that arrived."""
+    pods, start, end, ports, names = drawn
     chosen, n = rows.tolist(), len(rows)
     mine: dict[str, Any] = {
         k: [v[i] for i in chosen] if isinstance(v, list) else v for k, v in client.items() if k != "start"
     }
     begin = np.minimum(start[rows] + 200, end[rows])
-    own = join(ips[pods[rows]].tolist(), plan.target_port)
+    own = join(hosts, plan.target_port)
     server: Fields = mine | {
         "start": begin,
         "duration": ((end[rows] - begin) // 1000).tolist(),
         "details": [MISSING] * n,
         "upstream_host": list(own),
         "cluster": [f"inbound|{plan.target_port}||"] * n,
-        "upstream_local": join(["127.0.0.6"] * n, ports[2][rows].tolist()),
+        "upstream_local": join(["127.0.0.6"] * n, ports[rows].tolist()),
         "downstream_local": own,
         "downstream_remote": list(mine["upstream_local"]),
         "sni": [str(plan.names[0])] * n,

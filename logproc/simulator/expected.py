@@ -33,11 +33,14 @@ _TEXT_COLUMNS = {
     "UPSTREAM_LOCAL_ADDRESS_WITHOUT_PORT": "upstream_local_address",
     "DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT": "downstream_remote_address",
     "ROUTE_NAME": "route_name",
+    "PATH": "path",
+    "REQUESTED_SERVER_NAME": "requested_server_name",
     "TRACE_ID": "trace_id",
 }
 _NUMBER_COLUMNS = {"UPSTREAM_LOCAL_PORT": "upstream_local_port", "DOWNSTREAM_REMOTE_PORT": "downstream_remote_port"}
 _HEADER_COLUMNS = {
     ":METHOD": "method",
+    ":PATH": "path",
     ":AUTHORITY": "authority",
     "HOST": "authority",
     "USER-AGENT": "user_agent",
@@ -109,29 +112,20 @@ def _put_times(out: list[Row], operator: Operator, fields: Fields) -> None:
 
 
 def _writer(operator: Operator) -> Callable[[Row, Any], None] | None:
+    """What puts a value of that operator into its columns; None: it has none, and goes into `extra`."""
     command, argument = operator.command, (operator.argument or "").upper()
-    if command in _TEXT_COLUMNS:
-        return _column(_TEXT_COLUMNS[command])
-    if command in _NUMBER_COLUMNS:
-        return _number(_NUMBER_COLUMNS[command])
     if command in ("REQ", "REQUEST_HEADER"):
-        if argument.endswith(":PATH"):
-            return _column("path")
-        if argument == "X-REQUEST-ID":
-            return _put_id
-        return _column(_HEADER_COLUMNS[argument]) if argument in _HEADER_COLUMNS else None
+        argument = ":PATH" if argument.endswith(":PATH") else argument
+        return _put_id if argument == "X-REQUEST-ID" else _by_name(_HEADER_COLUMNS.get(argument))
     if command in ("RESP", "RESPONSE_HEADER"):
         return _number("upstream_service_time_ms") if argument == "X-ENVOY-UPSTREAM-SERVICE-TIME" else None
-    return {
-        "PATH": _column("path"),
-        "RESPONSE_FLAGS": _put_flags,
-        "RESPONSE_FLAGS_LONG": _put_long_flags,
-        "UPSTREAM_CLUSTER": _put_cluster,
-        "UPSTREAM_CLUSTER_RAW": _put_cluster,
-        "UPSTREAM_LOCAL_ADDRESS": _address("upstream_local"),
-        "DOWNSTREAM_REMOTE_ADDRESS": _address("downstream_remote"),
-        "REQUESTED_SERVER_NAME": _column("requested_server_name"),
-    }.get(command)
+    if command in _NUMBER_COLUMNS:
+        return _number(_NUMBER_COLUMNS[command])
+    return _STRUCTURED.get(command) or _by_name(_TEXT_COLUMNS.get(command))
+
+
+def _by_name(name: str | None) -> Callable[[Row, Any], None] | None:
+    return None if name is None else _column(name)
 
 
 def _column(name: str) -> Callable[[Row, Any], None]:
@@ -191,3 +185,13 @@ def _tell_caller(row: Row) -> None:
     if found["subset"]:
         row["upstream_subset"] = found["subset"]
     row["upstream_service"] = found["host"]
+
+
+_STRUCTURED: dict[str, Callable[[Row, Any], None]] = {
+    "RESPONSE_FLAGS": _put_flags,
+    "RESPONSE_FLAGS_LONG": _put_long_flags,
+    "UPSTREAM_CLUSTER": _put_cluster,
+    "UPSTREAM_CLUSTER_RAW": _put_cluster,
+    "UPSTREAM_LOCAL_ADDRESS": _address("upstream_local"),
+    "DOWNSTREAM_REMOTE_ADDRESS": _address("downstream_remote"),
+}

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -39,20 +38,28 @@ class Written:
     files: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Lines of one container, in order: the runtime's time of each, the text, whether it came on standard error, the row it makes."""
+
+    times: Sequence[str]
+    texts: Sequence[str]
+    errors: Sequence[bool]
+    truths: Sequence[Truth] | None
+
+    def part(self, begin: int, end: int) -> Lines:
+        """Some of them."""
+        truths = None if self.truths is None else self.truths[begin:end]
+        return Lines(self.times[begin:end], self.texts[begin:end], self.errors[begin:end], truths)
+
+
 class Place(Protocol):
     """Takes the lines of one container, in order."""
 
     written: Written
 
-    def write(
-        self,
-        owner: int,
-        times: Sequence[str],
-        texts: Sequence[str],
-        errors: Sequence[bool] | None,
-        truths: Sequence[Truth] | None,
-    ) -> None:
-        """Write lines: the runtime's time, the text, whether it came on standard error, and the row that it makes."""
+    def write(self, owner: int, lines: Lines) -> None:
+        """Write lines of one container."""
         ...
 
     def restart(self, owner: int) -> None:
@@ -140,69 +147,23 @@ class PodLogs:
         except OSError as error:
             raise SinkError(f"{root}: {error.strerror}") from error
 
-    def write(
-        self,
-        owner: int,
-        times: Sequence[str],
-        texts: Sequence[str],
-        errors: Sequence[bool] | None,
-        truths: Sequence[Truth] | None,
-    ) -> None:
+    def write(self, owner: int, lines: Lines) -> None:
         """Frame, write and rotate."""
         log = self._logs[owner]
+        self.written.rows += len(lines.texts)
         try:
-            if errors is None and truths is None and max(map(len, texts)) <= _SURE:
-                data = "".join([f"{time} stdout F {text}\n" for time, text in zip(times, texts, strict=True)]).encode()
+            if lines.truths is None and not any(lines.errors) and max(map(len, lines.texts)) <= _SURE:
+                data = "".join(
+                    [f"{t} stdout F {text}\n" for t, text in zip(lines.times, lines.texts, strict=True)]
+                ).encode()
                 if log.size + len(data) < self.rotate_at:
-                    self._put(owner, log, data, len(texts))
-                    self.written.rows += len(texts)
-                    return
-                lines = [(line, None) for line in data.splitlines(keepends=True)] if b"\r" not in data else None
-                if lines is None or len(lines) != len(texts):
-                    lines = [(line + b"\n", None) for line in data.split(b"\n")[:-1]]
-                self.written.rows += len(texts)
-                self._put_each(owner, log, lines)
+                    self._put(owner, log, data, len(lines.texts))
+                else:
+                    self._put_each(owner, log, [(line + b"\n", None) for line in data.split(b"\n")[:-1]])
             else:
-                self._put_each(owner, log, self._framed(times, texts, errors, truths))
+                self._put_each(owner, log, _framed(lines))
         except OSError as error:
             raise SinkError(f"{log.path}: {error.strerror}", "is there space left?") from error
-
-    def _framed(
-        self, times: Sequence[str], texts: Sequence[str], errors: Sequence[bool] | None, truths: Sequence[Truth] | None
-    ) -> list[tuple[bytes, Truth]]:
-        """Physical lines with the row that ends with each. A line on standard error slips between the fragments of one on standard
-        output, as the runtime reads both by turns.
-        """
-        out: list[tuple[bytes, Truth]] = []
-        held: tuple[bytes, Truth] | None = None
-        for i, (time, text) in enumerate(zip(times, texts, strict=True)):
-            data = text.encode()
-            error = errors is not None and errors[i]
-            name = b"stderr" if error else b"stdout"
-            truth = truths[i] if truths is not None else None
-            if truth is not None and truth["table"] != "access_log" and "timestamp" not in truth:
-                truth["timestamp"] = _micros(time)
-            self.written.rows += 1
-            head = time.encode()
-            if held is not None:
-                # The fragment that ends the long line comes after this one, if this one is on the other stream.
-                if error and len(data) <= FRAGMENT:
-                    out += [(b"%b %b F %b\n" % (head, name, data), truth), held]
-                    held = None
-                    continue
-                out.append(held)
-                held = None
-            while len(data) > FRAGMENT:
-                out.append((b"%b %b P %b\n" % (head, name, data[:FRAGMENT]), None))
-                data = data[FRAGMENT:]
-            last = (b"%b %b F %b\n" % (head, name, data), truth)
-            if len(text) > _SURE and not error and out and b" P " in out[-1][0][:50]:
-                held = last
-            else:
-                out.append(last)
-        if held is not None:
-            out.append(held)
-        return out
 
     def _put_each(self, owner: int, log: _Log, lines: Sequence[tuple[bytes, Truth]]) -> None:
         """Write physical lines, and rotate wherever the file has grown to its limit."""
@@ -257,7 +218,7 @@ class PodLogs:
             raise ConfigError(
                 f"{log.path} is there already", "write to an empty folder, or with another --seed"
             ) from None
-        os.chmod(log.file.fileno(), 0o640)
+        log.path.chmod(0o640)
         self._open[owner] = None
         self.written.files += new
 
@@ -273,7 +234,7 @@ class PodLogs:
         self._close(owner)
         if log.plain is not None:
             log.archived.append(_compress(log.plain))
-        stamp = last[:19].decode().translate(str.maketrans({"-": "", ":": "", "T": "-"}))
+        stamp = last[:19].decode().replace("-", "").replace(":", "").replace("T", "-")
         if stamp <= log.stamp:
             # A second rotation within a second: names must differ and sort.
             after = datetime.strptime(log.stamp, "%Y%m%d-%H%M%S").replace(tzinfo=UTC).timestamp() + 1
@@ -311,24 +272,17 @@ class PlainLines:
         self.written = Written()
         self.file, self.truth = file, truth
 
-    def write(
-        self,
-        owner: int,
-        times: Sequence[str],
-        texts: Sequence[str],
-        errors: Sequence[bool] | None,
-        truths: Sequence[Truth] | None,
-    ) -> None:
+    def write(self, owner: int, lines: Lines) -> None:  # noqa: ARG002  all lines are one stream's
         """Write the texts as they are."""
-        first = self.written.lines
+        first, texts = self.written.lines, lines.texts
         data = "".join([f"{text}\n" for text in texts]).encode()
         self.file.write(data)
         self.file.flush()
         self.written.lines += len(texts)
         self.written.rows += len(texts)
         self.written.bytes += len(data)
-        if self.truth is not None and truths is not None:
-            for i, truth in enumerate(truths):
+        if self.truth is not None and lines.truths is not None:
+            for i, truth in enumerate(lines.truths):
                 if truth is not None:
                     # Lines on a pipe belong to no file.
                     self.truth.write(truth, {"file_id": 0, "line": first + i})
@@ -355,3 +309,33 @@ def _micros(runtime_time: str) -> str:
     """A runtime's time cut to microseconds."""
     whole, _, fraction = runtime_time[:-1].partition(".")
     return f"{whole}.{fraction[:6]:0<6}Z"
+
+
+def _framed(lines: Lines) -> list[tuple[bytes, Truth]]:
+    """Physical lines, each with the row that ends with it. A line on standard error slips between the fragments of one on standard
+    output, as the runtime reads both by turns.
+    """
+    out: list[tuple[bytes, Truth]] = []
+    held: tuple[bytes, Truth] | None = None
+    for i, (time, text) in enumerate(zip(lines.times, lines.texts, strict=True)):
+        data, error = text.encode(), lines.errors[i]
+        head = f"{time} {'stderr' if error else 'stdout'} ".encode()
+        truth = None if lines.truths is None else lines.truths[i]
+        if truth is not None and "timestamp" not in truth:
+            truth["timestamp"] = _micros(time)
+        parts = [data[at : at + FRAGMENT] for at in range(0, len(data), FRAGMENT)] or [b""]
+        fragments: list[tuple[bytes, Truth]] = [(head + b"P " + part + b"\n", None) for part in parts[:-1]]
+        last = (head + b"F " + parts[-1] + b"\n", truth)
+        if held is not None and error and not fragments:
+            out += [last, held]
+            held = None
+            continue
+        if held is not None:
+            out.append(held)
+            held = None
+        out += fragments
+        if fragments and not error:
+            held = last
+        else:
+            out.append(last)
+    return out if held is None else [*out, held]

@@ -6,21 +6,21 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
 from logproc.simulator.lines import Block, column
 from logproc.simulator.mesh import Pod
-from logproc.simulator.values import SECOND, time_texts
+from logproc.simulator.values import SECOND, Ints, time_texts
 
+_quote = json.JSONEncoder(ensure_ascii=False).encode
 _DUMP = 20_000
 """Bytes of an application's largest line: a container runtime splits it."""
 _DUMP_SHARE = 1 / 4000
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One line that is no access log; `when` in microseconds. `level`, `scope`, `text`: what is to be read out of `line`.
 
     `time`: the line tells its time itself (RFC 3339 UTC with six decimals).
@@ -106,26 +106,29 @@ def reconnects(when: int, rng: np.random.Generator) -> list[Message]:
 
 def probe(when: int) -> Message:
     """The kubelet asks nginx whether it is well."""
-    return _plain(when, f'10.244.0.1 - - [{_clf(when)}] "GET /health HTTP/1.1" 200 2 "-" "kube-probe/1.31" "-"')
+    return _plain(
+        when, f'10.244.0.1 - - [{_clf(np.array([when]))[0]}] "GET /health HTTP/1.1" 200 2 "-" "kube-probe/1.31" "-"'
+    )
 
 
 def application(block: Block, rng: np.random.Generator) -> list[tuple[int, Message]]:
     """What the application says of the requests it answered: (row of the block, line)."""
     style, rows = APP_LINES[block.app_log], block.rows
     details = column(block.fields, "details", rows)
-    names = ("method", "path", "code", "sent", "user_agent", "xff", "duration", "request_id")
-    values = zip(block.end.tolist(), *(column(block.fields, name, rows) for name in names), strict=True)
+    times = style.times(block.end)
+    values = zip(
+        block.end.tolist(), times, *(column(block.fields, name, rows) for name in Served._fields[2:]), strict=True
+    )
     out: list[tuple[int, Message]] = []
     dumps = set(np.flatnonzero(rng.random(rows) < _DUMP_SHARE).tolist())
-    for row, value in enumerate(values):
+    for row, served in enumerate(map(Served._make, values)):
         if details[row] != "via_upstream":
             continue
-        out.append((row, style(*value)))
-        when, code = value[0], value[3]
-        if code == 500:
-            out += [(row, line) for line in _traceback(when)]
+        out.append((row, style.line(served)))
+        if served.code == 500:
+            out += [(row, line) for line in _traceback(served.when)]
         if row in dumps:
-            out.append((row, _plain(when + 9, "DEBUG payload " + "Größe=42;" * (_DUMP // 9))))
+            out.append((row, _plain(served.when + 9, "DEBUG payload " + "Größe=42;" * (_DUMP // 9))))
     return out
 
 
@@ -139,37 +142,65 @@ def _traceback(when: int) -> list[Message]:
     return [_plain(when + 1 + i, line, stderr=True) for i, line in enumerate(lines)]
 
 
-def _clf(us: int) -> str:
-    return datetime.fromtimestamp(us // SECOND, UTC).strftime("%d/%b/%Y:%H:%M:%S +0000")
+def _dates(layout: str) -> Callable[[Ints], list[str]]:
+    def times(us: Ints) -> list[str]:
+        seconds = (us // SECOND).tolist()
+        known = {s: datetime.fromtimestamp(s, UTC).strftime(layout) for s in set(seconds)}
+        return [known[s] for s in seconds]
+
+    return times
 
 
-def _nginx(
-    when: int, method: str, path: str, code: int, sent: int, agent: str, xff: str, _took: int, _id: str
-) -> Message:
-    return _plain(when, f'127.0.0.6 - - [{_clf(when)}] "{method} {path} HTTP/1.1" {code} {sent} "-" "{agent}" "{xff}"')
+_clf = _dates("%d/%b/%Y:%H:%M:%S +0000")
 
 
-def _python(
-    when: int, method: str, path: str, code: int, _sent: int, _agent: str, _xff: str, _took: int, _id: str
-) -> Message:
-    date = datetime.fromtimestamp(when // SECOND, UTC).strftime("%d/%b/%Y %H:%M:%S")
-    return _plain(when, f'127.0.0.6 - - [{date}] "{method} {path} HTTP/1.1" {code} -')
+class Served(NamedTuple):
+    """One request as its application knows it."""
+
+    when: int
+    time: str
+    method: str
+    path: str
+    code: int
+    sent: int
+    user_agent: str
+    xff: str
+    duration: int
+    request_id: str
 
 
-def _json(
-    when: int, method: str, path: str, code: int, _sent: int, _agent: str, _xff: str, took: int, id: str
-) -> Message:
-    level = "error" if code >= 500 else "info"
-    text = f"{method} {path} {code}"
-    time = time_texts(np.array([when - 60]), 6)[0]
-    rest: dict[str, Any] = {"took_ms": took, "id": id}
-    line = json.dumps({"level": level, "ts": time, "logger": "http", "msg": text} | rest, ensure_ascii=False)
+def _nginx(r: Served) -> Message:
+    request = f"{r.method} {r.path} HTTP/1.1"
+    return _plain(r.when, f'127.0.0.6 - - [{r.time}] "{request}" {r.code} {r.sent} "-" "{r.user_agent}" "{r.xff}"')
+
+
+def _python(r: Served) -> Message:
+    return _plain(r.when, f'127.0.0.6 - - [{r.time}] "{r.method} {r.path} HTTP/1.1" {r.code} -')
+
+
+def _json(r: Served) -> Message:
+    level = "error" if r.code >= 500 else "info"
+    text = f"{r.method} {r.path} {r.code}"
+    rest = f'"took_ms":{r.duration},"id":"{r.request_id}"'
+    line = f'{{"level":"{level}","ts":"{r.time}","logger":"http","msg":{_quote(text)},{rest}}}'
     # As Istio prints the same in text: further keys behind the message.
-    return Message(when, line, f"{text}\ttook_ms={took}\tid={id}", level, "http", time)
+    return Message(r.when, line, f"{text}\ttook_ms={r.duration}\tid={r.request_id}", level, "http", r.time)
 
 
-APP_LINES: dict[str, Callable[..., Message]] = {"nginx": _nginx, "python": _python, "json": _json}
-"""How applications log a request."""
+@dataclass(frozen=True, slots=True)
+class Style:
+    """How an application logs a request: its times, and its line from time and fields."""
+
+    times: Callable[[Ints], list[str]]
+    line: Callable[[Served], Message]
+
+
+APP_LINES: dict[str, Style] = {
+    "nginx": Style(_clf, _nginx),
+    "python": Style(_dates("%d/%b/%Y %H:%M:%S"), _python),
+    "json": Style(lambda us: time_texts(us - 60, 6), _json),
+}
+"""By the name that a workload has in `app_log`."""
 
 
 def truth(message: Message) -> dict[str, object]:

@@ -10,7 +10,7 @@ from logproc.simulator.mesh import Call, Mesh
 from logproc.simulator.outcomes import DELAYED, LEFT, OUTCOMES, REFUSED, REPEATED, RETRIED, TIMED_OUT, Outcome
 from logproc.simulator.values import PathPool, texts
 
-_POOL, _ENTRY_POOL = 256, 2048
+_POOL, _ENTRY_POOL = 128, 1024
 
 
 class Plan:
@@ -37,6 +37,7 @@ class Plan:
         self.first = np.cumsum([0, *(len(m) for m in members)])[:-1]
         self.counts = np.array([len(m) for m in members], np.int64)
         self.children = [[Plan.of(mesh, c, rng, known, entry=False) for c in t.calls] for t in call.targets]
+        self.kinds = [pod.workload.kind for pod in mesh.pods]
         self.paths = (
             PathPool(rng, call.paths, _ENTRY_POOL if entry else _POOL, long=entry) if call.kind == "http" else None
         )
@@ -57,4 +58,5 @@ class Plan:
         self.refused, self.retried, self.timed_out = each(REFUSED), each(RETRIED), each(TIMED_OUT)
         self.left, self.delayed, self.repeated = each(LEFT), each(DELAYED), each(REPEATED)
         self.reaches = np.array([o.server is not None for o in self.outcomes])
+        self.codes = np.array([o.client.code for o in self.outcomes])
         self.calls_on = np.array([o.server is not None and o.calls_on for o in self.outcomes])

@@ -48,7 +48,6 @@ REQUEST_HEADERS = {
     "X-REQUEST-ID": "request_id",
 }
 RESPONSE_HEADERS = {"X-ENVOY-UPSTREAM-SERVICE-TIME": "service_time"}
-_REQUEST, _RESPONSE = ("REQ", "REQUEST_HEADER"), ("RESP", "RESPONSE_HEADER")
 _NUMBERS = {"RESPONSE_CODE", "BYTES_RECEIVED", "BYTES_SENT", "DURATION", "UPSTREAM_REQUEST_ATTEMPT_COUNT"}
 """Operators whose values a JSON format prints without quotes."""
 _ADDRESS = re.compile(
@@ -131,27 +130,21 @@ class Renderer:
 
     def _whole(self, operator: Operator, fields: Fields, rows: int) -> Values:
         command, argument = operator.command, operator.argument or ""
+        if command == "UPSTREAM_CLUSTER" and self._ends_names:
+            # Istio ends stat names with a semicolon; only its own formats print the name without.
+            return [v if v == MISSING else v + ";" for v in fields["cluster"]]
         if command in COMMANDS:
             value: Values = fields[COMMANDS[command]]
-            if command == "UPSTREAM_CLUSTER" and self._ends_names:
-                # Istio ends stat names with a semicolon; only its own formats print the name without.
-                return [v if v == MISSING else v + ";" for v in value]
             return value
-        if command in _REQUEST:
-            return _headers(argument, REQUEST_HEADERS, fields, rows)
-        if command in _RESPONSE:
-            return _headers(argument, RESPONSE_HEADERS, fields, rows)
         derived = _DERIVED.get(command)
         if derived is not None:
             return derived(argument, fields, rows)
         address = _ADDRESS.fullmatch(command)
-        if address is not None and not argument:
-            part = 0 if address[2] == "WITHOUT_PORT" else 2
-            return [
-                v if v == MISSING else v.rpartition(":")[part]
-                for v in column(fields, _ADDRESS_FIELDS[address[1]], rows)
-            ]
-        return MISSING
+        if address is None or argument:
+            return MISSING
+        part = 0 if address[2] == "WITHOUT_PORT" else 2
+        values = column(fields, _ADDRESS_FIELDS[address[1]], rows)
+        return [v if v == MISSING else v.rpartition(":")[part] for v in values]
 
     def _json_lines(self, fields: Fields, rows: int) -> list[str]:
         template: list[str] = []
@@ -220,11 +213,9 @@ def _flatten_value(value: Any, out: list[str | tuple[Operator | str, ...]]) -> N
         out.append(json.dumps(value))
 
 
-def _headers(argument: str, known: Mapping[str, str], fields: Fields, rows: int) -> Values:
+def _header(argument: str, known: Mapping[str, str], fields: Fields, rows: int) -> Values:
     """`(MAIN?ALTERNATIVE)`: the first of the two that is there."""
     names = [known[name] for name in argument.upper().split("?") if name in known]
-    if argument.upper().startswith("X-B3-TRACEID"):
-        return _trace_ids("", fields, rows)
     if not names:
         return MISSING
     if len(names) == 1:
@@ -232,6 +223,16 @@ def _headers(argument: str, known: Mapping[str, str], fields: Fields, rows: int)
         return value
     first, second = (column(fields, name, rows) for name in names)
     return [b if a == MISSING else a for a, b in zip(first, second, strict=True)]
+
+
+def _request_header(argument: str, fields: Fields, rows: int) -> Values:
+    if argument.upper().startswith("X-B3-TRACEID"):
+        return _trace_ids("", fields, rows)
+    return _header(argument, REQUEST_HEADERS, fields, rows)
+
+
+def _response_header(argument: str, fields: Fields, rows: int) -> Values:
+    return _header(argument, RESPONSE_HEADERS, fields, rows)
 
 
 def _trace_ids(_argument: str, fields: Fields, rows: int) -> Values:
@@ -249,7 +250,7 @@ def _path(argument: str, fields: Fields, rows: int) -> Values:
 
 
 def _no_query(argument: str, fields: Fields, rows: int) -> Values:
-    value = _headers(argument, REQUEST_HEADERS, fields, rows)
+    value = _header(argument, REQUEST_HEADERS, fields, rows)
     return value.partition("?")[0] if isinstance(value, str) else [str(v).partition("?")[0] for v in value]
 
 
@@ -292,6 +293,10 @@ def _start_time(layout: str, fields: Fields, _rows: int) -> Values:
 
 
 _DERIVED: dict[str, Callable[[str, Fields, int], Values]] = {
+    "REQ": _request_header,
+    "REQUEST_HEADER": _request_header,
+    "RESP": _response_header,
+    "RESPONSE_HEADER": _response_header,
     "START_TIME": _start_time,
     "START_TIME_LOCAL": _start_time,
     "RESPONSE_FLAGS_LONG": _long_flags,

@@ -25,7 +25,7 @@ from logproc.simulator.topologies import topology
 from logproc.simulator.traffic import Traffic
 from logproc.simulator.values import SECOND, texts
 
-BATCH = 4096
+BATCH = 8192
 """Requests drawn at once when nobody waits for them."""
 LIVE_TICK = 250_000
 """Microseconds of traffic drawn at once in real time."""
@@ -99,9 +99,9 @@ class _Run:
         self.options = options
         self.rng = np.random.default_rng(options.seed)
         self.mesh = Mesh(topology(options.topology, options.services), self.rng)
-        format = named_format(options.format)
-        self.renderer = Renderer(format)
-        own = own_connection_format(format)
+        chosen = named_format(options.format)
+        self.renderer = Renderer(chosen)
+        own = own_connection_format(chosen)
         self.connections = Renderer(own) if own is not None else self.renderer
         self.traffic = Traffic(self.mesh, self.rng)
         self.rate = options.rate or self.mesh.topology.rate

@@ -5,12 +5,12 @@ Lines of requests that are still going on wait here until their moment has come.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import compress, pairwise
 
 import numpy as np
 
-from logproc.simulator.kubelet import Place, Truth
+from logproc.simulator.kubelet import Lines, Place, Truth
 from logproc.simulator.values import SECOND, Ints, runtime_times
 
 FLUSH = SECOND
@@ -74,47 +74,39 @@ class Schedule:
         picked = np.flatnonzero(chosen)
         if not len(picked):
             return
+        order = np.lexsort(
+            (ends[picked], due[picked], owners[picked] if self._framed else np.zeros(len(picked), np.int64))
+        )
+        picked = picked[order]
+        chosen_rows = picked.tolist()
+        lines = Lines(
+            [""] * len(chosen_rows) if not self._framed else self._times(owners[picked], due[picked]),
+            [texts[i] for i in chosen_rows],
+            [errors[i] for i in chosen_rows],
+            None if truths is None else [truths[i] for i in chosen_rows],
+        )
         if not self._framed:
-            # One stream for all: the order is that of time.
-            order = picked[np.lexsort((ends[picked], due[picked]))].tolist()
-            self.place.write(
-                0, [""] * len(order), [texts[i] for i in order], None, [truths[i] for i in order] if truths else None
-            )
+            self.place.write(0, lines)
             return
-        picked = picked[np.lexsort((ends[picked], due[picked], owners[picked]))]
-        self._hand_on(owners[picked], due[picked], picked.tolist(), texts, errors, truths)
+        for a, b in _runs(owners[picked]):
+            self.place.write(int(owners[picked[a]]), lines.part(a, b))
 
-    def _hand_on(
-        self,
-        owners: Ints,
-        due: Ints,
-        order: list[int],
-        texts: list[str],
-        errors: list[bool],
-        truths: list[Truth] | None,
-    ) -> None:
-        """Give each container's lines their runtime's times, ascending, and write them."""
-        n = len(order)
+    def _times(self, owners: Ints, due: Ints) -> list[str]:
+        """The runtime's times of lines that are sorted by container and moment; ascending in each container."""
+        n = len(owners)
         place = np.arange(n)
         fresh = np.ones(n, bool)
         fresh[1:] = (owners[1:] != owners[:-1]) | (due[1:] != due[:-1])
         rank = place - np.maximum.accumulate(np.where(fresh, place, 0))
         moments = due * 1000 + rank * _STEP + self._rng.integers(1, _STEP, n)
         moments = np.maximum(moments, self._last[owners] + 1)
-        cuts = [0, *(np.flatnonzero(owners[1:] != owners[:-1]) + 1).tolist(), n]
-        for a, b in pairwise(cuts):
+        for a, b in _runs(owners):
             # A long write reaches into the next one's time.
             moments[a:b] = np.maximum.accumulate(moments[a:b])
             self._last[owners[a]] = moments[b - 1]
-        times = runtime_times(moments)
-        sorted_texts = [texts[i] for i in order]
-        any_error = np.array([errors[i] for i in order])
-        for a, b in pairwise(cuts):
-            part = any_error[a:b]
-            self.place.write(
-                int(owners[a]),
-                times[a:b],
-                sorted_texts[a:b],
-                part.tolist() if part.any() else None,
-                [truths[i] for i in order[a:b]] if truths is not None else None,
-            )
+        return runtime_times(moments)
+
+
+def _runs(owners: Ints) -> Iterator[tuple[int, int]]:
+    """Where each container's lines begin and end."""
+    return pairwise([0, *(np.flatnonzero(owners[1:] != owners[:-1]) + 1).tolist(), len(owners)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable
+from typing import Any
 
 from logproc.errors import ConfigError
 from logproc.simulator.large import large
@@ -148,10 +149,10 @@ def mushop() -> Topology:
     def host(name: str) -> str:
         return f"mushop-{name}.{ns}.svc.cluster.local"
 
-    def service(name: str, path: str, faults: dict[str, float], calls: tuple[Call, ...] = (), **more: object) -> Call:
+    def service(name: str, path: str, faults: dict[str, float], calls: tuple[Call, ...] = (), **more: Any) -> Call:
         return Call(
             host(name), 80, (Target(f"mushop-{name}", calls=calls),), (path,), target_port=8080, user_agent="axios/0.21.4",
-            faults=faults, **more,  # type: ignore[arg-type]  each is a field of Call
+            faults=faults, **more,
         )  # fmt: skip
 
     nats = Call(

@@ -1,4 +1,4 @@
-"""Requests through a mesh, a block of rows at a time: who calls whom, when, how it ends, and what both proxies see of it.
+"""Requests through a mesh, a block of rows at a time: who calls whom, when, and how it ends.
 
 All rows of one call of one batch are drawn together as arrays; a failed row is then patched by its outcome.
 Times are microseconds since 1970; a callee's times lie within its caller's.
@@ -6,31 +6,22 @@ Times are microseconds since 1970; a callee's times lie within its caller's.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
+from logproc.simulator import sides
 from logproc.simulator.connections import connect
-from logproc.simulator.lines import CLIENT_SIDE, SERVER_SIDE, Block, Fields
-from logproc.simulator.mesh import CLIENT, GATEWAY, Entry, Mesh
-from logproc.simulator.outcomes import MISSING, Reply
+from logproc.simulator.lines import CLIENT_SIDE, SERVER_SIDE, Block
+from logproc.simulator.mesh import GATEWAY, Entry, Mesh
+from logproc.simulator.outcomes import MISSING
 from logproc.simulator.plans import Plan
-from logproc.simulator.values import CLIENT_AGENTS, Ints, Texts, join, request_ids, texts
+from logproc.simulator.sides import Calls, Drawn, Requests
+from logproc.simulator.values import CLIENT_AGENTS, Ints, request_ids, texts
 
 ATTEMPTS = 3
 """Of a request whose every try fails: Istio retries twice."""
-
-
-@dataclass(slots=True)
-class Requests:
-    """What a request carries through the whole mesh, an array each."""
-
-    ids: Texts
-    agents: Texts
-    clients: Texts
-    forwarded: Texts
-    """X-Forwarded-For once a gateway has added the client."""
+_BALANCER = "10.244.1.0"
+_PAUSE_US = 40
+"""Between an application's calls."""
 
 
 class Traffic:
@@ -46,279 +37,121 @@ class Traffic:
         self.outside = texts([f"198.51.{100 + i % 3}.{1 + i % 250}" for i in range(500)])
         self.agents = texts([*CLIENT_AGENTS * 40, ""])
         self.numbered = 0
+        self._blocks: list[Block] = []
 
     def batch(self, starts: Ints) -> list[Block]:
         """The lines of requests that start at these times."""
         which = np.searchsorted(self.shares, self.rng.random(len(starts)), side="right")
-        blocks: list[Block] = []
+        self._blocks = []
         for number, (entry, plan) in enumerate(self.plans):
             mine = starts[which == number]
             if len(mine):
-                self._enter(entry, plan, mine, blocks)
-        return blocks
+                self._enter(entry, plan, mine)
+        return self._blocks
 
-    def _enter(self, entry: Entry, plan: Plan, starts: Ints, blocks: list[Block]) -> None:
+    def _enter(self, entry: Entry, plan: Plan, starts: Ints) -> None:
         rng, n = self.rng, len(starts)
         callers = np.array(self.mesh.pods_of[entry.caller], np.int64)
         clients = self.outside[rng.integers(0, len(self.outside), n)]
         forwarded = clients.copy()
         # A load balancer in front: it is the peer, and the list begins with the client it named.
-        behind = rng.random(n) < 0.3
-        forwarded[behind] = [
-            f"{ip},10.244.1.0" for ip in self.outside[rng.integers(0, len(self.outside), behind.sum())]
-        ]
-        clients[behind] = "10.244.1.0"
+        behind = np.flatnonzero(rng.random(n) < 0.3)
+        named = self.outside[rng.integers(0, len(self.outside), len(behind))].tolist()
+        forwarded[behind] = [f"{ip},{_BALANCER}" for ip in named]
+        clients[behind] = _BALANCER
+        outside = plan.kinds[callers[0]] == GATEWAY
+        if not outside:
+            forwarded[:] = MISSING
         ids = request_ids(rng, n)
         if entry.own_ids:
             ids = texts([f"{entry.caller}-{self.numbered + i:07d}" for i in range(n)])
             self.numbered += n
-        requests = Requests(ids, self.agents[rng.integers(0, len(self.agents), n)], clients, forwarded)
-        self._walk(plan, entry, requests, np.arange(n), callers[rng.integers(0, len(callers), n)], starts, blocks)
+        agents = self.agents[rng.integers(0, len(self.agents), n)]
+        requests = Requests(ids, agents, clients, forwarded, outside)
+        self._walk(Calls(plan, requests, np.arange(n), callers[rng.integers(0, len(callers), n)], starts, entry))
 
-    def _walk(
-        self,
-        plan: Plan,
-        entry: Entry | None,
-        requests: Requests,
-        rows: Ints,
-        callers: Ints,
-        start: Ints,
-        blocks: list[Block],
-        forwards: bool = True,
-    ) -> tuple[Ints, Ints]:
+    def _walk(self, calls: Calls) -> tuple[Ints, Ints]:
         """Make one call for each row; returns when each ended and its status code."""
-        call, rng, n = plan.call, self.rng, len(rows)
+        plan, rng, start, n = calls.plan, self.rng, calls.start, len(calls.rows)
+        call = plan.call
         if call.kind == "tcp":
-            return connect(plan, self.ips, callers, start, rng, blocks)
+            return connect(calls, self.ips, rng, self._blocks)
         outcome = np.searchsorted(plan.cumulative, rng.random(n), side="right")
         network = rng.integers(120, 900, (2, n))
         work = rng.lognormal(np.log(call.work_ms * 500), 0.5, (2, n)).astype(np.int64)
         delay = np.where(plan.delayed[outcome], rng.integers(300_000, 700_000, n), 0)
         served = start + delay + network[0]
-        cursor = served + work[0]
         code = np.full(n, 200, np.int64)
-        target = np.zeros(n, np.int64)
-        pods = np.zeros(n, np.int64)
-        if call.targets:
-            if len(plan.weights) > 1:
-                target = np.searchsorted(plan.weights, rng.random(n), side="right")
-            pods = plan.pods[plan.first[target] + (rng.random(n) * plan.counts[target]).astype(np.int64)]
-            self._call_on(plan, requests, rows, pods, target, outcome, cursor, code, blocks, forwards)
-        done = cursor + work[1]
+        target, pods = self._choose(plan, n)
+        done = self._call_on(calls, pods, target, outcome, served + work[0], code) + work[1]
         done = np.where(plan.timed_out[outcome], np.maximum(done, start + call.timeout_ms * 1000), done)
         end = done + network[1]
         end = np.where(plan.refused[outcome], start + rng.integers(20, 900, n), end)
         end = np.where(plan.retried[outcome], start + rng.integers(25_000, 150_000, n), end)
+        reached, times = self._tries(plan, outcome, (served, done), work[0])
+        again = plan.repeated[outcome]
+        if again.any():
+            last = np.zeros(n, np.int64)
+            np.maximum.at(last, reached, times[1])
+            end[again] = (last + network[1])[again]
 
-        reached = np.flatnonzero(plan.reaches[outcome])
-        first, last = served, done
-        again = np.flatnonzero(plan.repeated[outcome])
-        if len(again):
-            # Each try is a line of its own at the server; the client's line spans them all.
-            starts, ends, tries = [served], [done], [reached]
-            for _ in range(1, ATTEMPTS):
-                pause = rng.integers(10_000, 40_000, len(again))
-                begin = ends[-1][again] + pause
-                later_start, later_end = starts[-1].copy(), ends[-1].copy()
-                later_start[again], later_end[again] = begin, begin + work[0][again]
-                starts.append(later_start)
-                ends.append(later_end)
-                tries.append(again)
-            first = np.concatenate([s[t] for s, t in zip(starts, tries, strict=True)])
-            last = np.concatenate([e[t] for e, t in zip(ends, tries, strict=True)])
-            reached = np.concatenate(tries)
-            end[again] = ends[-1][again] + network[1][again]
-        else:
-            first, last = served[reached], done[reached]
-
-        gateway = entry is not None and self.mesh.pods[callers[0]].workload.kind == GATEWAY
-        bare = entry is not None and self.mesh.pods[callers[0]].workload.kind == CLIENT
-        shows = gateway or (entry is None and call.keeps_xff and forwards)
-        common = self._common(plan, requests, rows, code, outcome, shows)
-        ports = rng.integers(32_768, 60_999, (3, n))
-        if not bare:
-            client = self._client(plan, entry, common, callers, pods, target, start, end, ports, gateway, shows)
+        drawn = Drawn(pods, target, rng.integers(32_768, 60_999, (3, n)), sides.common(calls, code, rng))
+        if not calls.from_bare:
+            fields = sides.client(calls, drawn, end, self.ips)
             for i in np.flatnonzero(outcome).tolist():
-                _patch(client, i, plan.outcomes[outcome[i]].client)
-            blocks.append(Block(CLIENT_SIDE, callers, end, client, n))
-        if len(reached):
-            server = self._server(plan, common, callers, pods, target, first, last, ports, reached, shows, bare)
-            outcomes = outcome[reached]
-            for i in np.flatnonzero(outcomes).tolist():
-                reply = plan.outcomes[outcomes[i]].server
+                sides.patch(fields, i, plan.outcomes[outcome[i]].client)
+            self._blocks.append(Block(CLIENT_SIDE, calls.callers, end, fields, n))
+        if call.targets and len(reached):
+            fields = sides.server(calls, drawn, reached, times, self.ips)
+            ended = outcome[reached]
+            for i in np.flatnonzero(ended).tolist():
+                reply = plan.outcomes[ended[i]].server
                 if reply is not None:
-                    _patch(server, i, reply)
-            blocks.append(Block(SERVER_SIDE, pods[reached], last, server, len(reached), plan.app_log))
-        codes = np.array([o.client.code for o in plan.outcomes])[outcome]
+                    sides.patch(fields, i, reply)
+            self._blocks.append(Block(SERVER_SIDE, pods[reached], times[1], fields, len(reached), plan.app_log))
+        codes = plan.codes[outcome]
         return end, np.where(codes < 0, code, codes)
 
-    def _call_on(
-        self,
-        plan: Plan,
-        requests: Requests,
-        rows: Ints,
-        pods: Ints,
-        target: Ints,
-        outcome: Ints,
-        cursor: Ints,
-        code: Ints,
-        blocks: list[Block],
-        forwards: bool,
-    ) -> None:
-        """The callee's own calls, one after the other; moves `cursor`, and sets `code` where one failed and that shows."""
-        goes_on = plan.calls_on[outcome]
-        for number, children in enumerate(plan.children):
-            if not children:
-                continue
-            mine = np.flatnonzero(goes_on & (target == number))
+    def _choose(self, plan: Plan, n: int) -> tuple[Ints, Ints]:
+        """The target and the pod that each row is routed to; zeros for a call that leaves the mesh."""
+        target = np.zeros(n, np.int64)
+        if not plan.call.targets:
+            return target, target
+        if len(plan.weights) > 1:
+            target = np.searchsorted(plan.weights, self.rng.random(n), side="right")
+        return target, plan.pods[plan.first[target] + (self.rng.random(n) * plan.counts[target]).astype(np.int64)]
+
+    def _call_on(self, calls: Calls, pods: Ints, target: Ints, outcome: Ints, begin: Ints, code: Ints) -> Ints:  # noqa: PLR0917
+        """The callees' own calls, one after the other. Returns when they are done, and sets `code` where one failed and that shows."""
+        goes_on, cursor = calls.plan.calls_on[outcome], begin.copy()
+        for number, children in enumerate(calls.plan.children):
+            mine = np.flatnonzero(goes_on & (target == number)) if children else None
             for child in children:
+                assert mine is not None  # noqa: S101
                 chosen = mine
                 if child.call.probability < 1:
                     chosen = mine[self.rng.random(len(mine)) < child.call.probability]
                 if not len(chosen):
                     continue
-                end, codes = self._walk(
-                    child, None, requests, rows[chosen], pods[chosen], cursor[chosen], blocks, forwards
-                )
-                cursor[chosen] = end + 40
+                end, codes = self._walk(Calls(child, calls.requests, calls.rows[chosen], pods[chosen], cursor[chosen]))
+                cursor[chosen] = end + _PAUSE_US
                 failed = chosen[codes >= 500]
                 code[failed[self.rng.random(len(failed)) < 0.6]] = 500
+        return cursor
 
-    def _common(
-        self, plan: Plan, requests: Requests, rows: Ints, code: Ints, outcome: Ints, shows: bool
-    ) -> dict[str, Any]:
-        """What both sides print alike: arrays, or one text for all rows."""
-        call, rng, n = plan.call, self.rng, len(rows)
-        assert plan.paths is not None  # noqa: S101  only http calls come here
-        paths, templates = plan.paths.draw(rng, n)
-        return {
-            "method": call.methods[0]
-            if len(call.methods) == 1
-            else plan.methods[rng.integers(0, len(plan.methods), n)],
-            "path": paths,
-            "template": templates,
-            "code": code,
-            "received": rng.integers(call.request_bytes[0], call.request_bytes[1] + 1, n),
-            "sent": rng.integers(call.response_bytes[0], call.response_bytes[1] + 1, n),
-            "xff": requests.forwarded[rows] if shows else MISSING,
-            "user_agent": call.user_agent or requests.agents[rows],
-            "request_id": requests.ids[rows],
-            "authority": plan.authority,
-            "route": call.route,
-            "last": requests.clients[rows],
-        }
-
-    def _client(
-        self,
-        plan: Plan,
-        entry: Entry | None,
-        common: dict[str, Any],
-        callers: Ints,
-        pods: Ints,
-        target: Ints,
-        start: Ints,
-        end: Ints,
-        ports: Ints,
-        gateway: bool,
-        shows: bool,
-    ) -> Fields:
-        call = plan.call
-        fields = _begin(common, start, end)
-        addresses = self.ips[callers].tolist()
-        if call.targets:
-            hosts: Any = join(self.ips[pods].tolist(), plan.target_port)
-        else:
-            hosts = [plan.service] * len(start)
-        fields |= {
-            "protocol": "HTTP/2" if entry is not None and entry.tls else call.protocol,
-            "upstream_protocol": call.protocol,
-            "upstream_host": hosts,
-            "cluster": plan.clusters[target].tolist(),
-            "upstream_local": join(addresses, ports[0].tolist()),
-            "sni": plan.authority if entry is not None and entry.tls else MISSING,
-        }
-        last = common["last"].tolist()
-        if gateway:
-            fields["downstream_local"] = join(addresses, 8443 if entry is not None and entry.tls else 8080)
-            fields["downstream_remote"] = join(last, ports[1].tolist())
-            # A route without a name prints none.
-            fields["route"] = MISSING if call.route == "default" else call.route
-        else:
-            fields["downstream_local"] = plan.service
-            fields["downstream_remote"] = join(last, 0) if shows else join(addresses, ports[1].tolist())
-        return fields
-
-    def _server(
-        self,
-        plan: Plan,
-        common: dict[str, Any],
-        callers: Ints,
-        pods: Ints,
-        target: Ints,
-        start: Ints,
-        end: Ints,
-        ports: Ints,
-        reached: Ints,
-        shows: bool,
-        bare: bool,
-    ) -> Fields:
-        mine = {k: v if isinstance(v, str) else v[reached] for k, v in common.items()}
-        fields = _begin(mine, start, end)
-        here = join(self.ips[pods[reached]].tolist(), plan.target_port)
-        peers = self.ips[callers[reached]].tolist()
-        fields |= {
-            "protocol": plan.call.protocol,
-            "upstream_protocol": plan.call.protocol,
-            "upstream_host": list(here),
-            "cluster": [f"inbound|{plan.target_port}||"] * len(start),
-            "upstream_local": join(["127.0.0.6"] * len(start), ports[2][reached].tolist()),
-            "downstream_local": here,
-            "downstream_remote": join(mine["last"].tolist(), 0) if shows else join(peers, ports[0][reached].tolist()),
-            "sni": MISSING if bare else plan.names[target[reached]].tolist(),
-            "route": "default",
-        }
-        return fields
-
-
-def _begin(common: dict[str, Any], start: Ints, end: Ints) -> Fields:
-    """The fields of one side that the other has too, with its own times; nothing has failed yet."""
-    fields: Fields = {k: v if isinstance(v, str) else v.tolist() for k, v in common.items() if k != "last"}
-    n = len(start)
-    duration = (end - start) // 1000
-    fields["start"] = start
-    fields["duration"] = duration.tolist()
-    fields["service_time"] = np.maximum(duration - 1, 0).tolist()
-    fields["flags"] = [MISSING] * n
-    fields["details"] = ["via_upstream"] * n
-    fields["termination"] = MISSING
-    fields["reason"] = [MISSING] * n
-    return fields
-
-
-def _patch(fields: Fields, row: int, reply: Reply) -> None:
-    """Turn one row into what is printed of a failed request."""
-
-    def put(name: str, value: str | int) -> None:
-        column = fields[name]
-        if isinstance(column, str):
-            if column == value:
-                return
-            column = fields[name] = [column] * len(fields["flags"])
-        column[row] = value
-
-    if reply.code >= 0:
-        put("code", reply.code)
-    put("flags", reply.flags)
-    put("details", reply.details)
-    put("reason", reply.reason)
-    if reply.body is not None:
-        put("sent", len(reply.body))
-    if not reply.answered:
-        put("service_time", MISSING)
-    if not reply.connected:
-        put("upstream_local", MISSING)
-    if not reply.host:
-        put("upstream_host", MISSING)
-    if not reply.routed:
-        put("cluster", MISSING)
-        put("route", MISSING)
+    def _tries(self, plan: Plan, outcome: Ints, times: tuple[Ints, Ints], work: Ints) -> tuple[Ints, tuple[Ints, Ints]]:
+        """The rows that reached a server, and when each began and ended there. A row that is tried again is there once per try."""
+        reached = np.flatnonzero(plan.reaches[outcome])
+        start, end = times[0][reached], times[1][reached]
+        again = np.flatnonzero(plan.repeated[outcome])
+        if not len(again):
+            return reached, (start, end)
+        rows, starts, ends = [reached], [start], [end]
+        last = times[1][again]
+        for _ in range(1, ATTEMPTS):
+            begin = last + self.rng.integers(10_000, 40_000, len(again))
+            last = begin + work[again]
+            rows.append(again)
+            starts.append(begin)
+            ends.append(last)
+        return np.concatenate(rows), (np.concatenate(starts), np.concatenate(ends))

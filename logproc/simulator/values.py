@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import uuid
 from typing import Any
 
 import numpy as np
@@ -114,7 +115,7 @@ class PathPool:
 
 
 def _word(rng: np.random.Generator, length: int) -> str:
-    return "".join(_LETTERS[i] for i in rng.integers(0, len(_LETTERS), length))
+    return "".join(map(_LETTERS.__getitem__, rng.integers(0, len(_LETTERS), length).tolist()))
 
 
 def _fill(rng: np.random.Generator, pattern: str) -> tuple[str, str]:
@@ -122,17 +123,19 @@ def _fill(rng: np.random.Generator, pattern: str) -> tuple[str, str]:
     path: list[str] = []
     template: list[str] = []
     for piece in _PLACE.split(pattern):
-        value = piece
-        if piece == "{n}":
-            value = str(int(rng.integers(0, 10 ** int(rng.integers(1, 7)))))
-        elif piece == "{uuid}":
-            value = str(request_ids(rng, 1)[0])
-        elif piece == "{hex}":
-            value = f"{int(rng.integers(0, 10))}{rng.bytes(11).hex()}{'abcdef'[int(rng.integers(0, 6))]}"
-        elif piece == "{id}":
-            value = f"{_word(rng, 8)}{int(rng.integers(0, 10_000)):04d}Zz{_word(rng, 8)}"
-        elif piece == "{word}":
-            value = piece = _word(rng, 6).lower()
+        value = _value(rng, piece)
         path.append(value)
-        template.append(piece)
+        template.append(value if piece == "{word}" else piece)
     return "".join(path), "".join(template).partition("?")[0]
+
+
+def _value(rng: np.random.Generator, piece: str) -> str:
+    if piece == "{n}":
+        return str(int(rng.integers(0, 10 ** int(rng.integers(1, 7)))))
+    if piece == "{uuid}":
+        return str(uuid.UUID(bytes=rng.bytes(16), version=4))
+    if piece == "{hex}":
+        return f"{int(rng.integers(0, 10))}{rng.bytes(11).hex()}{'abcdef'[int(rng.integers(0, 6))]}"
+    if piece == "{id}":
+        return f"{_word(rng, 8)}{int(rng.integers(0, 10_000)):04d}Zz{_word(rng, 8)}"
+    return _word(rng, 6).lower() if piece == "{word}" else piece
