@@ -1,0 +1,192 @@
+"""Texts by key to typed columns of access_log. Both JSON readers end here, so that they cannot differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from logproc.columns import MAP, TEXT, TIMESTAMP
+from parsers import derived, kernels, times, values
+from parsers.derived import Columns
+from parsers.fields import NUMBER, TIME
+from parsers.json_keys import Keys, Meaning
+from parsers.operators import NUMBER_COLUMNS, PORT_COLUMN, Kind
+from parsers.start_time import LATEST, layout
+
+MISSING = values.MISSING
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(slots=True)
+class Texts:
+    """Rows as texts: `columns[key][row]`, null where the key is absent or null; `extra` are further (row, key, text).
+
+    `doubts[row]` says why a row is doubtful.
+    """
+
+    rows: int
+    columns: Mapping[str, pa.StringArray]
+    extra: list[tuple[int, str, str]] = field(default_factory=list)
+    doubts: dict[int, str] = field(default_factory=dict)
+
+
+def build(texts: Texts, keys: Keys) -> pa.RecordBatch:
+    """Typed columns of all rows. A text that is no value of its column goes into `extra`, and the row is doubtful."""
+    columns: Columns = {}
+    extra: list[tuple[str, pa.Array]] = []
+    bound: dict[str, list[tuple[Meaning, str]]] = {}
+    for key in texts.columns:
+        meaning = keys.meaning(key)
+        if meaning is None:
+            extra.append((key, _without_missing(texts.columns[key])))
+        else:
+            bound.setdefault(meaning.column, []).append((meaning, key))
+    for named in bound.values():
+        named.sort(key=lambda one: (one[0].rank, one[1]))
+        meaning, key = named[0]
+        array = texts.columns[key]
+        if len(named) > 1:
+            array = _first(array, named[1:], texts.columns, extra)
+        _fill(columns, meaning, key, array, texts)
+    derived.derive(columns, texts.rows, has_request=False, has_code="response_code" in columns)
+    columns["log_type"] = _log_type(columns, texts.rows)
+    columns["extra"] = _map(extra, texts.extra, texts.rows)
+    if texts.doubts:
+        columns["doubt"] = pa.array([texts.doubts.get(i) for i in range(texts.rows)], TEXT).dictionary_encode()
+    return derived.batch(columns, texts.rows)
+
+
+def _without_missing(array: pa.StringArray) -> pa.StringArray:
+    missing = pc.equal(array, MISSING)
+    return cast("pa.StringArray", pc.if_else(missing, None, array)) if pc.any(missing).as_py() else array
+
+
+def _first(
+    array: pa.StringArray,
+    others: Sequence[tuple[Meaning, str]],
+    columns: Mapping[str, pa.StringArray],
+    extra: list[tuple[str, pa.Array]],
+) -> pa.StringArray:
+    """In each row the first key that tells something; what further keys tell goes into `extra`."""
+    array = _without_missing(array)
+    for _, key in others:
+        other = _without_missing(columns[key])
+        extra.append((key, pc.if_else(array.is_valid(), other, None)))
+        array = cast("pa.StringArray", pc.coalesce(array, other))
+    return array
+
+
+def _fill(columns: Columns, meaning: Meaning, key: str, array: pa.StringArray, texts: Texts) -> None:
+    name, kind = meaning.column, meaning.kind
+    if kind in (Kind.TIME, Kind.NUMBER, Kind.REQUEST_ID, Kind.ADDRESS, Kind.PATH, Kind.TEXT):
+        array = _without_missing(array)
+    if kind is Kind.TIME:
+        columns[name] = _times(meaning, key, array, texts)
+    elif kind is Kind.NUMBER:
+        columns[name] = _numbers(NUMBER_COLUMNS[name], key, array, texts)
+    elif kind is Kind.ADDRESS:
+        columns[name], columns[PORT_COLUMN[name]] = kernels.address(array, values.address)
+    elif kind is Kind.REQUEST_ID:
+        columns[name], other = kernels.uuid(array)
+        if other is not None:
+            columns["request_id_other"] = other
+    elif kind in (Kind.PATH, Kind.TEXT):
+        columns[name] = array
+    else:
+        read = {Kind.FLAGS: values.flags, Kind.CLUSTER: _cluster}.get(kind, _word)
+        columns[name] = derived.words(cast("pa.DictionaryArray", array.dictionary_encode()), read)
+
+
+def _word(text: str) -> str | None:
+    return None if text == MISSING else text
+
+
+def _cluster(text: str) -> str | None:
+    return None if text == MISSING else derived.cluster_name(text)
+
+
+def _times(meaning: Meaning, key: str, array: pa.StringArray, texts: Texts) -> pa.Array:
+    printed = layout(meaning.argument)
+    found, good = (
+        kernels.timestamp(array, printed) if printed else (pa.nulls(len(array), TIMESTAMP), np.zeros(len(array), bool))
+    )
+    there = np.asarray(array.is_valid())
+    if good.all():
+        return found
+    micros = np.frombuffer(cast("pa.Buffer", found.buffers()[1]), np.int64, len(array)).copy()
+    for row in np.flatnonzero(there & ~good).tolist():
+        text = cast("str", array[row].as_py())
+        # Some print literals around the time, such as the brackets of the text format.
+        bare = text.strip(" []")
+        value = times.micros(times.epoch_text(bare) or bare)
+        if value is None or not 0 <= value < LATEST:
+            _refuse(texts, row, key, text, TIME)
+        else:
+            micros[row], good[row] = value, True
+    return kernels.masked(micros, TIMESTAMP, good & there)
+
+
+def _numbers(bits: int, key: str, array: pa.StringArray, texts: Texts) -> pa.Array:
+    found, good = kernels.number(array, bits)
+    if good is None or good.all():
+        return found
+    known = np.asarray(found.is_valid())
+    numbers = np.asarray(found.fill_null(0)).copy()
+    for row in np.flatnonzero(~good & np.asarray(array.is_valid())).tolist():
+        text = cast("str", array[row].as_py())
+        if text.isascii() and text.isdecimal() and len(text) <= 20 and int(text) < 1 << bits:
+            numbers[row], known[row] = int(text), True
+        else:
+            _refuse(texts, row, key, text, NUMBER)
+    return kernels.masked(numbers, found.type, known)
+
+
+def _refuse(texts: Texts, row: int, key: str, text: str, doubt: str) -> None:
+    texts.extra.append((row, key, text))
+    texts.doubts.setdefault(row, doubt)
+
+
+def _log_type(columns: Columns, rows: int) -> pa.Array:
+    """`http` where there was a request or an answer, `tcp` where code 0 stands without a request; null where the keys do not tell.
+
+    A matter of each row alone, since lines of many templates stand in one chunk.
+    """
+    http, none = np.zeros(rows, bool), np.zeros(rows, bool)
+    for name in ("method", "path", "protocol"):
+        if name in columns:
+            http |= np.asarray(columns[name].is_valid())
+    if "response_code" in columns:
+        code = columns["response_code"]
+        http |= np.asarray(code.fill_null(0)) > 0
+        none = ~np.asarray(code.is_valid())
+    else:
+        none[:] = True
+    return kernels.word((~http).astype(np.int32), pa.array([derived.HTTP, derived.TCP], TEXT), http | ~none)
+
+
+def _map(extra: Sequence[tuple[str, pa.Array]], more: Sequence[tuple[int, str, str]], rows: int) -> pa.Array:
+    """The values without a column, by row and key; a row without any is null."""
+    extra = sorted((e for e in extra if e[1].null_count < rows), key=lambda one: one[0])
+    if not extra and not more:
+        return pa.nulls(rows, MAP)
+    names = [key for key, _ in extra]
+    at = [np.flatnonzero(np.asarray(a.is_valid())) for _, a in extra]
+    row = np.concatenate([*at, np.array([m[0] for m in more], np.int64)])
+    key = np.repeat(np.arange(len(names) + len(more)), [*map(len, at), *([1] * len(more))])
+    names += [m[1] for m in more]
+    rank = np.argsort(np.argsort(np.array(names, object), kind="stable"), kind="stable")
+    order = pa.array(np.lexsort((rank[key], row)))
+    items: Any = pa.concat_arrays([*(a.drop_null() for _, a in extra), pa.array([m[2] for m in more], TEXT)]).take(
+        order
+    )
+    keys = pa.array(names, TEXT).take(pa.array(key)).take(order)
+    counts = np.bincount(row, minlength=rows)
+    offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int32)
+    found = pa.MapArray.from_arrays(pa.array(offsets), keys, items)
+    return pc.if_else(pa.array(counts > 0), found, pa.scalar(None, MAP))

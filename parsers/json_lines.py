@@ -1,0 +1,246 @@
+"""JSON access logs of every era: numbers or strings, `null` or `-` or no key at all, any order of keys, templates of one's own.
+
+Flat objects without escapes, which is nearly all, are read by column (`json_tokens`), the others one by one (`json_object`); both
+end in the same columns (`json_columns`). What is JSON and no access log is left to others.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from logproc.columns import TEXT
+from logproc.model import ACCESS_LOG, REJECTED_LINE, Frame, LineNumbers, Parsed
+from parsers import merge
+from parsers.format_string import Format
+from parsers.frames import FrameColumns
+from parsers.json_columns import MISSING, Texts, build
+from parsers.json_keys import Keys
+from parsers.json_object import GATEWAY_KEY, GATEWAY_KEYS, Object, read_object
+from parsers.json_tokens import MAX_KEYS, Flat, KeyTable, read_flat
+from parsers.merge import Piece
+from parsers.times import timestamps
+
+BLOCK = 1 << 20
+"""Bytes that are cut into tokens at a time: what is in work then stays in the processor's cache."""
+KEPT_BYTES = 64 << 10
+"""How much of a rejected line is kept."""
+FORMAT = "format"
+
+Ints = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+
+_KEY = re.compile(rb'"([^"\\]{1,64})" ?:')
+
+
+class JsonReader:
+    """Reads lines of JSON access logs. `template`: a compiled JSON format, which says what each key means; else the known names do."""
+
+    def __init__(self, template: Format | None = None) -> None:
+        self._keys = Keys(template.json if template is not None else None)
+        self._is_access_log = lru_cache(4096)(self._keys.is_access_log)
+        self._table = KeyTable()
+
+    def read(self, data: bytes, lines: int, frame: Frame) -> Parsed:
+        """One row for each of `lines` lines that is an access log, or begins as one and is broken (`rejected_line`).
+
+        `data` has `lines` newlines and ends with one. Lines that are neither stand in none of `rows`. Never raises on data.
+        """
+        if lines == 0:
+            return Parsed({}, {})
+        if len(self._table.names) >= MAX_KEYS:
+            self._table = KeyTable()  # full of keys that are long gone, or of what somebody invents
+        framed = FrameColumns(frame)
+        ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n"))
+        starts = np.concatenate((np.zeros(1, np.int64), ends[:-1] + 1))
+        begins, single = _behind_frame(data, starts, ends, len(frame.fields))
+        single |= _suspects(data, ends)
+        flats: list[tuple[Ints, dict[str, pa.StringArray]]] = []
+        (many,) = np.nonzero(~single)
+        for part in _blocks(begins, ends, many):
+            flat, rest = self._flat(data, begins[part], ends[part])
+            single[part[rest]] = True
+            flats.append((part[flat.rows], flat.columns))
+
+        def line(row: int) -> bytes:
+            return data[starts[row] : ends[row]]
+
+        pieces = self._many(flats, framed, line)
+        columnar = sum(len(p.rows) for p in pieces)
+        pieces += self._singles(np.flatnonzero(single).tolist(), framed, line)
+        return merge.parsed(pieces, columnar)
+
+    def _flat(self, data: bytes, begins: Ints, ends: Ints) -> tuple[Flat, Ints]:
+        """The access logs among flat objects, and the numbers of the lines that must be read one by one."""
+        first, last = int(begins[0]), int(ends[-1]) + 1
+        flat = read_flat(data[first:last], begins - first, ends - first, self._table)
+        taken = self._access_logs(flat)
+        rest = flat.unread
+        if GATEWAY_KEY in flat.columns:
+            # A client can add keys to the line of a text format, but not take one away.
+            gateway = flat.seen[flat.names.index(GATEWAY_KEY)] & (flat.seen.sum(axis=0) != len(GATEWAY_KEYS))
+            rest = np.concatenate((rest, flat.rows[gateway]))
+            taken &= ~gateway
+        return (flat if taken.all() else flat.filter(taken)), rest
+
+    def _access_logs(self, flat: Flat) -> Bools:
+        seen = flat.seen
+        if seen.shape[1] == 0 or (seen == seen[:, :1]).all():
+            sets, which = seen[:, :1], np.zeros(seen.shape[1], np.int64)
+        else:
+            sets, which = np.unique(seen, axis=1, return_inverse=True)
+        names = np.array(flat.names, object)
+        answers = [self._is_access_log(tuple(names[keys])) for keys in sets.T]
+        return np.array(answers, bool)[which.ravel()] if answers else np.zeros(0, bool)
+
+    def _many(
+        self,
+        flats: Sequence[tuple[Ints, dict[str, pa.StringArray]]],
+        framed: FrameColumns,
+        line: Callable[[int], bytes],
+    ) -> list[Piece]:
+        flats = [f for f in flats if len(f[0])]
+        if not flats:
+            return []
+        rows = np.concatenate([r for r, _ in flats])
+        names = dict.fromkeys(name for _, columns in flats for name in columns)
+        columns = {
+            name: pa.concat_arrays([c[name] if name in c else pa.nulls(len(r), TEXT) for r, c in flats])
+            if len(flats) > 1
+            else flats[0][1][name]
+            for name in names
+        }
+        batch = build(Texts(len(rows), columns), self._keys)
+        return [
+            _piece(
+                ACCESS_LOG,
+                batch,
+                rows,
+                framed,
+                [framed.split(line(r))[0] for r in rows.tolist()] if framed.names else [],
+            )
+        ]
+
+    def _singles(self, rows: Sequence[int], framed: FrameColumns, line: Callable[[int], bytes]) -> list[Piece]:
+        objects: list[Object] = []
+        kept = _Kept(framed)
+        broken = _Kept(framed)
+        for row in rows:
+            words, text = framed.split(line(row))
+            found = read_object(text, self._keys)
+            if found is not None and self._is_access_log(found.keys):
+                objects.append(found)
+                kept.add(row, words, text)
+            elif found is None and self._begins_as_access_log(text):
+                broken.add(row, words, text)
+        pieces = []
+        if objects:
+            pieces.append(kept.piece(ACCESS_LOG, build(self._texts(objects), self._keys)))
+        if broken.rows:
+            pieces.append(broken.piece(REJECTED_LINE, broken.rejected()))
+        return pieces
+
+    def _texts(self, objects: Sequence[Object]) -> Texts:
+        """Keys that no column takes go straight to `extra`: there can be any number of them."""
+        columns: dict[str, list[str | None]] = {}
+        texts = Texts(len(objects), {})
+        for row, found in enumerate(objects):
+            if found.doubt:
+                texts.doubts[row] = found.doubt
+            for key, text in found.texts.items():
+                if self._keys.meaning(key) is not None:
+                    columns.setdefault(key, [None] * len(objects))[row] = text
+                elif text != MISSING:
+                    texts.extra.append((row, key, text))
+        texts.columns = {key: pa.array(column, TEXT) for key, column in columns.items()}
+        return texts
+
+    def _begins_as_access_log(self, text: bytes) -> bool:
+        if not text.startswith(b"{"):
+            return False
+        return self._is_access_log(
+            tuple(dict.fromkeys(k.decode(errors="replace") for k in _KEY.findall(text[:KEPT_BYTES])))
+        )
+
+
+@dataclass(slots=True)
+class _Kept:
+    """Single lines with their numbers and the words of their frames."""
+
+    framed: FrameColumns
+    rows: list[int] = field(default_factory=list)
+    words: list[list[bytes]] = field(default_factory=list)
+    lines: list[bytes] = field(default_factory=list)
+
+    def add(self, row: int, words: list[bytes], text: bytes) -> None:
+        self.rows.append(row)
+        self.words.append(words)
+        self.lines.append(text)
+
+    def piece(self, table: str, batch: pa.RecordBatch) -> Piece:
+        return _piece(table, batch, np.array(self.rows, np.int64), self.framed, self.words)
+
+    def rejected(self) -> pa.RecordBatch:
+        at = self.framed.time
+        times = [w[at].decode("ascii", "replace") if at is not None and at < len(w) else None for w in self.words]
+        reason = pa.array([FORMAT] * len(self.rows), TEXT).dictionary_encode()
+        lengths = pa.array([len(line) for line in self.lines], pa.uint64())
+        raw = pa.array([line[:KEPT_BYTES] for line in self.lines], pa.binary())
+        return pa.RecordBatch.from_arrays(
+            [timestamps(times), reason, lengths, raw], names=["timestamp", "reason", "length", "raw"]
+        )
+
+
+def _piece(
+    table: str, batch: pa.RecordBatch, rows: LineNumbers, framed: FrameColumns, words: list[list[bytes]]
+) -> Piece:
+    for name, array in framed.from_lines(words).items():
+        batch = batch.append_column(name, array)
+    return Piece(table, batch, rows)
+
+
+def _behind_frame(data: bytes, starts: Ints, ends: Ints, words: int) -> tuple[Ints, Bools]:
+    """Where each line begins behind so many words, and which lines have too few."""
+    if words == 0:
+        return starts, np.zeros(len(starts), bool)
+    blanks = np.flatnonzero(np.frombuffer(data, np.uint8) == ord(" "))
+    last = np.searchsorted(blanks, starts) + words - 1
+    found = np.append(blanks, len(data))[np.minimum(last, len(blanks))]
+    short = found >= ends
+    return np.where(short, starts, found + 1), short
+
+
+def _suspects(data: bytes, ends: Ints) -> Bools:
+    """Lines with a backslash, a control character or bytes that are no UTF-8."""
+    found = np.zeros(len(ends), bool)
+    text = np.frombuffer(data, np.uint8)
+    if b"\\" in data:
+        found[np.searchsorted(ends, np.flatnonzero(text == ord("\\")))] = True
+    if np.count_nonzero(text < ord(" ")) != len(ends):
+        found[np.searchsorted(ends, np.flatnonzero((text < ord(" ")) & (text != ord("\n"))))] = True
+    if not data.isascii():
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            high = np.unique(np.searchsorted(ends, np.flatnonzero(text >= 0x80)))
+            starts = np.concatenate((np.zeros(1, np.int64), ends[:-1] + 1))
+            for row in high.tolist():
+                try:
+                    data[starts[row] : ends[row]].decode()
+                except UnicodeDecodeError:
+                    found[row] = True
+    return found
+
+
+def _blocks(begins: Ints, ends: Ints, rows: Ints) -> list[Ints]:
+    """These rows in runs of about BLOCK bytes."""
+    if len(rows) == 0:
+        return []
+    (cuts,) = np.nonzero(np.diff(begins[rows] // BLOCK))
+    return [part for part in np.split(rows, cuts + 1) if len(part)]

@@ -1,0 +1,179 @@
+"""One line of JSON to texts by key: the reader for what the columnar one leaves, and the definition of what is right.
+
+Envoy's JSON escapes what clients send, with one fault: bytes of a value that is no UTF-8 are printed as a backslash and three octal
+digits, which no JSON parser takes. Envoy Gateway's default is a text format that looks like JSON and escapes nothing, so its lines are
+read as text: only what can stand in one place counts.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from parsers import defaults
+from parsers.fields import ENCODING, FIELDS
+from parsers.format_string import Format, Operator
+from parsers.json_keys import Keys
+from parsers.strict import StrictReader
+
+MAX_DEPTH = 32
+"""Objects and lists inside each other; deeper lines are refused."""
+
+MAX_LINE = 1 << 20
+"""Bytes of a line that is read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Object:
+    """What a line tells: `texts` by key (nested keys joined with `.`, no null), `keys` in order, why it is doubtful ('' if it is not)."""
+
+    texts: dict[str, str]
+    keys: tuple[str, ...]
+    doubt: str = ""
+
+
+# Escapes one after the other, so that the second backslash of `\\377` is not taken for the beginning of an octal one.
+_ESCAPE = re.compile(rb"\\(?:([0-3][0-7]{2})|.)", re.DOTALL)
+
+
+def _unescape_octal(found: re.Match[bytes]) -> bytes:
+    if found[1] is None:
+        return found[0]
+    byte = int(found[1], 8)
+    # What JSON cannot hold as it is stays escaped, in the way JSON knows.
+    return bytes([byte]) if byte >= 0x80 else b"\\u%04x" % byte
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object as its members in order, so that a key that stands twice shows."""
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_Pairs, parse_int=str, parse_float=str, parse_constant=str)
+
+
+def read_object(line: bytes, keys: Keys) -> Object | None:
+    """Read one line (without its newline); None for what is no JSON object, is too deep, or too long. Numbers stay as printed.
+
+    Where a key stands twice neither value is taken, and nothing behind the first value that a client chose: a text format without
+    escapes may have printed the line. The row is then doubtful (`fields`).
+    """
+    line = line.strip(b" \t\r")
+    if not line.startswith(b"{") or len(line) > MAX_LINE:
+        return None
+    gateway = read_gateway(line)
+    if gateway is not None:
+        return gateway
+    doubt = ""
+    if b"\\" in line:
+        line = _ESCAPE.sub(_unescape_octal, line)
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        text, doubt = line.decode(errors="replace"), ENCODING
+    if text.count("{") + text.count("[") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
+        return None
+    try:
+        found, end = _DECODER.raw_decode(text)
+    except (ValueError, RecursionError):
+        return None
+    if end != len(text) or not isinstance(found, _Pairs):
+        return None
+    members = list(_flat(found, ""))
+    names = [key for key, _ in members]
+    texts = {key: value for key, value in members if value is not None}
+    if len(set(names)) != len(names):
+        return Object(_proved(members, names, keys), tuple(dict.fromkeys(names)), FIELDS)
+    for key, value in texts.items():
+        if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
+            # Half of a surrogate pair, which no UTF-8 can hold.
+            texts[key], doubt = value.encode(errors="replace").decode(), ENCODING
+    return Object(texts, tuple(names), doubt)
+
+
+def _depth(text: str) -> int:
+    """Brackets open at once; those inside strings count too, so that it is never too small."""
+    depth = deepest = 0
+    for c in re.findall(r"[\[\]{}]", re.sub(r'"[^"\\]*"', "", text)):
+        depth += 1 if c in "[{" else -1
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _flat(pairs: _Pairs, prefix: str) -> Any:
+    for key, value in pairs:
+        name = f"{prefix}{key}"
+        if isinstance(value, _Pairs):
+            yield from _flat(value, f"{name}.")
+        elif isinstance(value, str) or value is None:
+            yield name, value
+        elif isinstance(value, bool):
+            yield name, "true" if value else "false"
+        else:
+            yield name, json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, _Pairs):
+        return {k: _plain(v) for k, v in value}
+    return [_plain(v) for v in value] if isinstance(value, list) else value
+
+
+_OURS = {"timestamp", "response_code", "response_flags", "bytes_received", "bytes_sent", "duration_ms"}
+"""Columns whose values no client chooses."""
+
+
+def _proved(members: list[tuple[str, str | None]], names: list[str], keys: Keys) -> dict[str, str]:
+    texts: dict[str, str] = {}
+    for key, value in members:
+        meaning = keys.meaning(key)
+        if names.count(key) > 1 or meaning is None or meaning.column not in _OURS:
+            break
+        if value is not None:
+            texts[key] = value
+    return texts
+
+
+GATEWAY_KEYS = tuple(json.loads(next(d.text for d in defaults.JSON_DEFAULTS if d.name == "envoy-gateway")))
+"""The keys of Envoy Gateway's default, in order; a line of it has each of them."""
+GATEWAY_KEY = "x-envoy-origin-path"
+_GATEWAY_BEGINS = b'{"start_time":"'
+
+
+@cache
+def _gateway() -> StrictReader:
+    """Its format as the text that it is."""
+    found = next(d for d in defaults.JSON_DEFAULTS if d.name == "envoy-gateway")
+    template = found.format.json or {}
+    parts: list[str | Operator] = []
+    for key, value in template.items():
+        parts += ['{"' if not parts else '","', f'{key}":"', *value]
+    merged: list[str | Operator] = []
+    for part in [*parts, '"}']:
+        if isinstance(part, str) and merged and isinstance(merged[-1], str):
+            merged[-1] += part
+        else:
+            merged.append(part)
+    return StrictReader(Format(found.text, tuple(merged)))
+
+
+def read_gateway(line: bytes) -> Object | None:
+    """A line of Envoy Gateway's default text; None for any other line. Of a doubtful line only what is proved is there."""
+    if not line.startswith(_GATEWAY_BEGINS) or b'"x-envoy-origin-path":"' not in line:
+        return None
+    found = _gateway().spans(line)
+    if found is None:
+        return None
+    spans, doubt = found
+    texts: dict[str, str] = {}
+    for name, span in zip(GATEWAY_KEYS, spans, strict=True):
+        if span is None:
+            continue
+        value = line[span[0] : span[1]]
+        try:
+            texts[name] = value.decode()
+        except UnicodeDecodeError:
+            texts[name], doubt = value.decode(errors="replace"), doubt or ENCODING
+    return Object(texts, GATEWAY_KEYS, doubt)
