@@ -186,6 +186,11 @@ class _Parquet:
         self._writer.close()
 
 
+def json_text(value: Any) -> str:
+    """A value as JSON in one line."""
+    return json.dumps(value, ensure_ascii=False)
+
+
 def kind(arrow: pa.DataType) -> Kind:
     """How a column of an Arrow type is shown in a table."""
     import pyarrow as pa
@@ -250,7 +255,7 @@ def _text(column: Any) -> Any:
         return uuid_text(column.storage if arrow == pa.uuid() else column)
     if pa.types.is_map(arrow):
         # A line without extra fields has an empty map and shows nothing.
-        values = [json.dumps(dict(v), ensure_ascii=False) if v else None for v in column.to_pylist()]
+        values = [json_text(dict(v)) if v else None for v in column.to_pylist()]
         return pa.array(values, pa.string())
     if pa.types.is_binary(arrow):
         return pa.array([None if v is None else v.decode("utf-8", "replace") for v in column.to_pylist()], pa.string())
