@@ -77,14 +77,18 @@ def public_header(batch: Batch) -> dict[str, Any]:
 def batch_of(header: Mapping[str, Any], encoded: bytes) -> Batch:
     """The batch of a public header and its encoded tables. Raises ValueError, KeyError, TypeError for what is none."""
     streams = [Stream(*fields) for fields in header["streams"]]
-    spans = tuple(
-        SpanCounts(Span(*span), streams[stream], *counts, tuple((a, b) for a, b in runs), *times)
-        for span, stream, *counts, runs, min_time, max_time, doubtful in header["spans"]
-        for times in [(min_time, max_time, doubtful)]
-    )
+    spans = tuple(_counts(fields, streams) for fields in header["spans"])
     tables = codec.decode(encoded) if encoded else {}
     return Batch(
         header["collector"], header["seq"], header["sealed_at"], spans, tables, encoded, header["raw_bytes"]
+    )  # fmt: skip
+
+
+def _counts(fields: Sequence[Any], streams: Sequence[Stream]) -> SpanCounts:
+    span, stream, access, message, rejected, joined, left_out, runs, min_time, max_time, doubtful = fields
+    return SpanCounts(
+        Span(*span), streams[stream], access, message, rejected, joined, left_out, tuple((a, b) for a, b in runs),
+        min_time, max_time, doubtful,
     )  # fmt: skip
 
 

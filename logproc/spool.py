@@ -31,6 +31,11 @@ SETTLE_SECONDS = 0.25
 class Keeper(Protocol):
     """Where sealed batches wait for the sink. `append` and the rest are called by different threads."""
 
+    durable: bool
+    """What it holds survives the process."""
+    next_seq: int
+    """Number of the batch that comes next."""
+
     def append(self, new: Entry) -> None:
         """Keep a batch. Raises OSError where that fails: nothing of it is left, and it can be tried again."""
         ...
@@ -45,6 +50,10 @@ class Keeper(Protocol):
 
     def done(self, batch: Batch) -> None:
         """The sink has it, or refused it for good and it is a dead letter."""
+        ...
+
+    def bury(self, batch: Batch, reason: str) -> Path | None:
+        """Keep a batch that the sink refused where a person finds it; the folder it went to. Raises OSError."""
         ...
 
     def waiting(self) -> int:
@@ -63,7 +72,10 @@ class Keeper(Protocol):
 class Unkept:
     """For sinks that keep nothing: one batch in memory, no files."""
 
+    durable = False
+
     def __init__(self) -> None:
+        self.next_seq = 0
         self._changed = Condition()
         self._batch: Batch | None = None
 
@@ -72,6 +84,7 @@ class Unkept:
         batch = replace(new.batch, encoded=codec.encode(new.batch.tables))
         with self._changed:
             self._batch = batch
+            self.next_seq = batch.seq + 1
             self._changed.notify_all()
 
     def has_room(self, timeout: float) -> bool:
@@ -91,6 +104,10 @@ class Unkept:
             self._batch = None
             self._changed.notify_all()
 
+    def bury(self, batch: Batch, reason: str) -> Path | None:  # noqa: ARG002
+        """There is no folder for it."""
+        return None
+
     def waiting(self) -> int:
         """One or none."""
         return int(self._batch is not None)
@@ -104,6 +121,8 @@ class Unkept:
 
 class Spool:
     """The entries in `STATE/spool`, at most `max_bytes` of them."""
+
+    durable = True
 
     def __init__(self, state: StateFolder, max_bytes: int = MAX_BYTES) -> None:
         """Recover what is there. Raises StateError for an entry whose header cannot be read."""
@@ -255,11 +274,21 @@ class Spool:
 
     def _settle(self) -> None:
         with self._changed:
-            if self._settled_files and self._state.intact():
+            if self._settled_files:
+                self._see_folder()
                 self._state.write_positions()
                 while self._settled_files:
                     self._state.disk.remove(self._settled_files.popleft())
             self._written_at = time.monotonic()
+
+    def bury(self, batch: Batch, reason: str) -> Path | None:
+        """Write the batch as an entry to `STATE/dead_letter`, with the reason beside it."""
+        folder = self._state.dead_letters
+        folder.mkdir(exist_ok=True)
+        name = f"{batch.collector}-{batch.seq:016d}"
+        self._state.disk.replace(folder / f"{name}.txt", reason.encode() + b"\n")
+        self._state.disk.replace(folder / f"{name}.batch", *Entry(batch).parts())
+        return folder
 
     def waiting(self) -> int:
         """Entries that are not settled."""

@@ -150,9 +150,9 @@ class StateFolder:
             head, _, body = path.read_bytes().partition(b"\n")
         except FileNotFoundError:
             return
+        if head != _head(body):
+            raise StateError(f"{path}: damaged: its checksum is wrong", _REMOVE)
         try:
-            if head != _head(body):
-                raise ValueError("wrong checksum")
             kept = _Kept.model_validate_json(body)
             fragments = [Fragment.from_json(f) for f in kept.fragments]
         except (ValueError, KeyError, TypeError) as error:

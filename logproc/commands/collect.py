@@ -1,0 +1,146 @@
+"""`logproc collect`: log files in, batches out, each line once."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from logproc.errors import EXIT_DONE, EXIT_FINDING, ConfigError
+
+if TYPE_CHECKING:
+    from logproc.metrics import Metrics
+    from logproc.pipeline import Pipeline
+
+TITLE = "read log files, parse them and store each line once"
+
+
+class Output(StrEnum):
+    """What is printed at the end."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def run(
+    paths: list[str] = typer.Argument(
+        ..., metavar="PATH...", help="A file, a kubelet's log root (/var/log/pods), or - for standard input."
+    ),
+    to: str = typer.Option(..., "--to", metavar="URL", help="chdb:///DIR, clickhouse://USER@HOST:PORT/DATABASE, stdout:, null: ..."),
+    state: Path = typer.Option(
+        None, "--state", metavar="DIR", help="Where it remembers what is stored.",
+        show_default="~/.local/state/logproc/HASH-OF-URL",
+    ),
+    follow: bool = typer.Option(
+        False, "--follow/--no-follow", "-f", help="Wait for more, or read what is there and end."
+    ),
+    format: str = typer.Option("auto", "--format", help="Access-log format: a name or a format string."),
+    frame: str = typer.Option("auto", "--frame", help="What the runtime put around a line: plain, cri, docker ..."),
+    containers: str = typer.Option("istio-proxy", "--containers", help="Containers of a log root, with commas; * for all."),
+    output: Output = typer.Option(Output.TEXT, "--output", "-o", help="The summary: text on standard error, or json on standard output."),
+    max_line: str = typer.Option("1Mi", "--max-line", metavar="SIZE", help="Longer lines are kept cut, in rejected_line."),
+    spool_max: str = typer.Option("1Gi", "--spool-max", metavar="SIZE", help="What may wait on disk while the sink is away."),
+    grace: float = typer.Option(10.0, "--grace", metavar="SECONDS", help="After SIGTERM or Ctrl-C: time to send what was read.", min=0),
+    strict: bool = typer.Option(False, "--strict", help="Exit with 1 if a line was rejected."),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress, no summary."),
+) -> int:  # fmt: skip
+    """Read access logs from files and store each line once, through rotation, crashes and outages.
+
+    With the same --state a file is never stored twice; a ClickHouse store recognises its lines even without it.
+    A rotated or gzipped file is the same file. Rejected and doubtful lines are stored, never dropped.
+
+    Examples:
+
+    \b
+      logproc collect access.log --to chdb:///tmp/store
+      logproc collect /var/log/pods --follow --to clickhouse://default@ch:8123/logproc --state /var/lib/logproc
+      kubectl logs deploy/web -c istio-proxy | logproc collect - --to stdout:
+    """
+    from logproc.collector import STDIN, Options, collector, default_state
+    from logproc.progress import Progress
+    from logproc.sizes import parse_size
+    from parsers import open_parser
+    from sinks import make_sink
+
+    parser, sink = open_parser(format), make_sink(to)
+    progress = Progress(quiet=quiet)
+    chosen = state or _state_for(to, follow=follow or STDIN in paths, limits=sink.limits, default=default_state(to))
+    options = Options(
+        paths, chosen, follow, containers, frame,
+        max_line=_at_least("--max-line", parse_size("--max-line", max_line), 1024),
+        spool_max=_at_least("--spool-max", parse_size("--spool-max", spool_max), 1 << 20),
+        grace=grace,
+    )  # fmt: skip
+    began = time.monotonic()
+    with collector(options, parser, sink, say=progress.say, progress=progress.step) as (pipeline, source):
+        if state is None and chosen is not None and not quiet:
+            progress.say(f"state: {chosen}")
+        if not sink.limits.exactly_once and sink.limits.durable and follow:
+            progress.say(f"note: {to} cannot recognise lines: after a crash some may come twice")
+        progress.begin(pipeline.metrics, source.status)
+        try:
+            with _stopped_by_signals(pipeline):
+                metrics = pipeline.run()
+        finally:
+            progress.end()
+    if getattr(source, "empty_roots", None) is not None:
+        for root in source.empty_roots():  # type: ignore[attr-defined]
+            progress.say(f"warning: {root} holds no pod logs (<namespace>_<pod>_<uid>/<container>/0.log)")
+    seconds = time.monotonic() - began
+    if output is Output.JSON:
+        (print if not to.startswith("stdout:") else progress.say)(json.dumps(_summary(metrics, seconds)))
+    elif not quiet:
+        progress.say(_sentence(metrics, seconds))
+    return EXIT_FINDING if metrics.dead_lines or (strict and metrics.read.rows["rejected_line"]) else EXIT_DONE
+
+
+def _state_for(to: str, *, follow: bool, limits: Any, default: Path) -> Path | None:  # noqa: ARG001
+    """A single reading into a sink that cannot recognise lines remembers nothing unless told to: the next one prints them again."""
+    return default if limits.durable and (follow or limits.exactly_once) else None
+
+
+def _at_least(option: str, size: int, least: int) -> int:
+    if size < least:
+        raise ConfigError(f"{option}: {size} bytes is too little", f"at least {least}")
+    return size
+
+
+@contextmanager
+def _stopped_by_signals(pipeline: Pipeline) -> Iterator[None]:
+    """SIGTERM and Ctrl-C stop reading and let it end in order; a second one closes at once."""
+    before = {s: signal.signal(s, lambda *_: pipeline.stop()) for s in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _summary(metrics: Metrics, seconds: float) -> dict[str, Any]:
+    read = metrics.read
+    said: dict[str, Any] = {
+        "lines": read.lines,
+        "rows": read.rows,
+        "doubtful": read.doubtful,
+        "joined": read.joined,
+        "left_out": read.left_out,
+        "seconds": round(seconds, 3),
+    }
+    return said | ({"dead": metrics.dead_lines} if metrics.dead_lines else {})
+
+
+def _sentence(metrics: Metrics, seconds: float) -> str:
+    read = metrics.read
+    rows = ", ".join(f"{count:,} {table}" for table, count in read.rows.items() if count) or "no rows"
+    extra = [f"{read.joined:,} joined"] if read.joined else []
+    extra += [f"{read.doubtful:,} doubtful"] if read.doubtful else []
+    said = f"{read.lines:,} lines in {seconds:.1f} s: {rows}" + (f" ({', '.join(extra)})" if extra else "")
+    unsent = read.batches - metrics.sent_batches - metrics.dead_batches
+    return said + (f"; {unsent} batches wait in the spool" if unsent > 0 else "")
