@@ -50,6 +50,7 @@ REQUEST_HEADERS = {
 RESPONSE_HEADERS = {"X-ENVOY-UPSTREAM-SERVICE-TIME": "service_time"}
 _NUMBERS = {"RESPONSE_CODE", "BYTES_RECEIVED", "BYTES_SENT", "DURATION", "UPSTREAM_REQUEST_ATTEMPT_COUNT"}
 """Operators whose values a JSON format prints without quotes."""
+_NEVER_NULL = {"PROTOCOL", "RESPONSE_FLAGS", "RESPONSE_FLAGS_LONG"}
 _ADDRESS = re.compile(
     "(UPSTREAM_HOST|UPSTREAM_REMOTE|UPSTREAM_LOCAL|DOWNSTREAM_LOCAL|DOWNSTREAM_REMOTE)(?:_ADDRESS)?_(WITHOUT_PORT|PORT)"
 )
@@ -174,8 +175,8 @@ def _quote(text: str) -> str:
 
 
 def _typed(operator: Operator, value: Values, rows: int) -> list[str]:
-    """JSON values of one operator: numbers bare, texts quoted, a missing one null (a missing protocol stays `-`)."""
-    known: dict[Any, str] = {MISSING: _quote(MISSING) if operator.command == "PROTOCOL" else "null"}
+    """JSON values of one operator: numbers bare, texts quoted, a missing one null (a missing protocol or flag stays `-`)."""
+    known: dict[Any, str] = {MISSING: _quote(MISSING) if operator.command in _NEVER_NULL else "null"}
     plain = operator.command in _NUMBERS and operator.length is None
     out = []
     for v in [value] * rows if isinstance(value, str) else value:

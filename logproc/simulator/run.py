@@ -136,7 +136,8 @@ class _Run:
 
     def _plan_restarts(self) -> list[tuple[int, int]]:
         """(When, which container), spread over the run, or one every ten minutes where its end is not known."""
-        count, limits = self.options.restarts, []
+        # Plain lines do not show which container they are of.
+        count, limits = self.options.restarts if self.options.out is not None else 0, []
         if self.seconds is not None:
             limits.append(self.seconds)
         if self.options.requests is not None:
@@ -149,10 +150,13 @@ class _Run:
         ]
 
     def _say_hello(self) -> None:
+        """The proxies start; of plain lines, which are read from the top, only one has its say."""
         for number, pod in enumerate(self.mesh.pods):
             if pod.workload.kind != CLIENT:
                 began = self.start - 4 * SECOND + int(self.rng.integers(0, SECOND))
                 self._say(2 * number, messages.startup(pod, began, self.rng))
+                if self.options.out is None:
+                    return
 
     def _say(self, owner: int, said: list[messages.Message]) -> None:
         self.schedule.add(
