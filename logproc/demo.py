@@ -35,7 +35,7 @@ def canary_parameters() -> dict[str, str]:
     return {
         "since": "1970-01-01 00:00:00",
         "until": "2100-01-01 00:00:00",
-        "namespace": "mushop",
+        "namespace": "",
         "service": "mushop-storefront",
     }
 
