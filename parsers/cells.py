@@ -1,8 +1,4 @@
-"""A text format as cells of a table: the pieces between blanks, and the quoted ones.
-
-The tokenizer of the columnar reader knows one delimiter (a blank) and one quote. A quoted piece with several fields between blanks
-(`"%METHOD% %PATH% %PROTOCOL%"`) is opened: its quotes are turned into blanks, and its fields are cells of their own.
-"""
+"""A text format as a table's cells: what stands between its quotes, and there between blanks."""
 
 from __future__ import annotations
 
@@ -16,137 +12,97 @@ BLANK, QUOTE = " ", '"'
 
 @dataclass(slots=True)
 class Cell:
-    """One piece: `prefix`, at most one field, `suffix`. `edge`: nothing, beside a quote that was turned into a blank."""
+    """One piece between blanks: `prefix`, at most one field, `suffix`."""
 
     prefix: str = ""
     field: Field | None = None
     suffix: str = ""
-    quoted: bool = False
-    edge: bool = False
 
 
 @dataclass(slots=True)
-class Cells:
-    """The cells of a format in order. `opened`: numbers of the quotes (counted in the line) that are turned into blanks."""
+class Stretch:
+    """What stands before, between or after quotes: its cells, divided by one blank each.
 
-    cells: list[Cell] = field(default_factory=list)
-    opened: list[int] = field(default_factory=list)
-    quotes: int = 0
-
-
-def cells(parts: Sequence[str | Field]) -> Cells | None:
-    """The cells of a format; None where blanks and quotes do not divide it into such pieces, so that only the strict reader knows it."""
-    found = Cells()
-    for piece, quoted in _pieces(parts) or ():
-        if piece is None:
-            return None
-        inner = _split(piece)
-        if quoted:
-            found.quotes += 2
-            if len(inner) > 1:
-                found.opened += [found.quotes - 2, found.quotes - 1]
-                quoted = False
-                found.cells.append(Cell(edge=True))
-            else:
-                inner = [piece]
-        for one in inner:
-            cell = _cell(one, quoted)
-            if cell is None:
-                return None
-            found.cells.append(cell)
-        if len(inner) > 1:
-            found.cells.append(Cell(edge=True))
-    return found if any(c.field for c in found.cells) else None
-
-
-def distances(found: Cells) -> list[tuple[int, int, int, tuple[int, ...]]]:
-    """What the places of a line's quotes must be, if they are at the right pieces.
-
-    Each `(left, right, constant, cells)`: from mark `left` (-1: the line's start less one) to mark `right` are `constant` bytes and the
-    bytes of those cells; the newline is the last mark. Where all stretches of a line but one and the number of its pieces are right,
-    that one is too.
+    A stretch without quotes begins and ends with a blank, except at the line's start and end. A quoted one with one cell is that
+    cell whole, blanks included.
     """
-    stretches: list[tuple[int, int, int, tuple[int, ...]]] = []
-    mark, held, constant = -1, list[int](), 1
-    left = -1
-    inside = False
-    for number, cell in enumerate(found.cells):
-        if cell.edge:
-            mark += 1
-            stretches.append((left, mark, constant if not inside else constant - 1, tuple(held)))
-            left, held, constant, inside = mark, [], 1, not inside
-            if not inside:
-                constant = 2
+
+    quoted: bool
+    parts: list[str | Field] = field(default_factory=list)
+    cells: list[Cell] = field(default_factory=list)
+
+
+def stretches(parts: Sequence[str | Field]) -> list[Stretch] | None:
+    """The stretches of a format, quoted ones at odd places; None where its quotes and blanks do not divide it so."""
+    found = [Stretch(False)]
+    for part in parts:
+        if isinstance(part, Field):
+            found[-1].parts.append(part)
             continue
-        if cell.quoted:
-            mark += 2
-            stretches.append((left, mark - 1, constant, tuple(held)))
-            left, held, constant = mark, [], 2
-        else:
-            held.append(number)
-            constant += 1
-    stretches.append((left, found.quotes, constant - 1, tuple(held)))
-    return stretches
+        for i, text in enumerate(part.split(QUOTE)):
+            if i:
+                found.append(Stretch(not found[-1].quoted))
+            if text:
+                found[-1].parts.append(text)
+    if found[-1].quoted:
+        return None
+    for i, one in enumerate(found):
+        if not (_quoted_cells(one) if one.quoted else _plain_cells(one, first=i == 0, last=i == len(found) - 1)):
+            return None
+    return found if any(c.field for s in found for c in s.cells) else None
+
+
+def _quoted_cells(one: Stretch) -> bool:
+    many = sum(isinstance(p, Field) for p in one.parts) > 1
+    return _fill(one, _split(one.parts) if many else [one.parts])
+
+
+def _plain_cells(one: Stretch, *, first: bool, last: bool) -> bool:
+    pieces = _split(one.parts)
+    if not first:
+        if pieces[0] or (len(pieces) == 1 and not last):
+            return False
+        pieces = pieces[1:]
+    if not last:
+        if pieces and pieces[-1]:
+            return False
+        pieces = pieces[:-1]
+    # Before the first quote and after the last one there may be nothing at all.
+    if (first or last) and pieces == [[]]:
+        pieces = []
+    return _fill(one, pieces)
 
 
 _Piece = list["str | Field"]
 
 
-def _pieces(parts: Sequence[str | Field]) -> list[tuple[_Piece | None, bool]]:
-    """The format cut at blanks outside quotes; a piece that is quoted in part only is None."""
-    found: list[tuple[_Piece | None, bool]] = []
-    piece: _Piece = []
-    inside = closed = False
-    for part in parts:
-        for one in part if isinstance(part, str) else [part]:
-            if closed and one != BLANK:
-                return [(None, False)]
-            if one == QUOTE:
-                if not inside and piece:
-                    return [(None, False)]
-                if inside:
-                    found.append((piece, True))
-                    piece, closed = [], True
-                inside = not inside
-            elif one == BLANK and not inside:
-                if not closed:
-                    found.append((piece, False))
-                piece, closed = [], False
-            else:
-                piece.append(one)
-    if inside:
-        return [(None, False)]
-    if not closed:
-        found.append((piece, False))
-    return found
-
-
-def _split(piece: _Piece) -> list[_Piece]:
-    """A piece cut at its blanks, if fields stand on both sides of one."""
-    if sum(isinstance(p, Field) for p in piece) < 2:
-        return [piece]
+def _split(parts: Sequence[str | Field]) -> list[_Piece]:
     found: list[_Piece] = [[]]
-    for one in piece:
-        if one == BLANK:
-            found.append([])
-        else:
-            found[-1].append(one)
+    for part in parts:
+        if isinstance(part, Field):
+            found[-1].append(part)
+            continue
+        for i, text in enumerate(part.split(BLANK)):
+            if i:
+                found.append([])
+            if text:
+                found[-1].append(text)
     return found
 
 
-def _cell(piece: _Piece, quoted: bool) -> Cell | None:
-    cell = Cell(quoted=quoted)
-    for one in piece:
-        if isinstance(one, str):
-            if cell.field is None:
-                cell.prefix += one
+def _fill(one: Stretch, pieces: list[_Piece]) -> bool:
+    for piece in pieces:
+        cell = Cell()
+        for part in piece:
+            if isinstance(part, Field):
+                if cell.field is not None or (part.layout is not None and part.layout.holds_blank):
+                    return False
+                cell.field = part
+            elif cell.field is None:
+                cell.prefix += part
             else:
-                cell.suffix += one
-        elif cell.field is None:
-            cell.field = one
-        else:
-            return None
-    if cell.field is not None and cell.field.layout is not None and cell.field.layout.holds_blank:
-        return None
-    # A missing value is told by its cell being exactly `-`.
-    return None if cell.field is None and cell.prefix == "-" else cell
+                cell.suffix += part
+        if cell.field is None and cell.prefix == "-":
+            return False  # a missing value is told by its cell being exactly `-`
+        one.cells.append(cell)
+    return True

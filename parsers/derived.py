@@ -5,8 +5,9 @@ Values with few distinct texts are read once per text; the rows follow by their 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
-from typing import Any, cast
+from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
@@ -14,14 +15,15 @@ import pyarrow as pa
 from logproc.columns import WORD
 from parsers import kernels, values
 from parsers.fields import SCHEMA
+from parsers.kernels import Array
 
 INBOUND = "inbound"
 HTTP, TCP = "http", "tcp"
 
-Columns = dict[str, pa.Array]
+Columns = dict[str, Array]
 
 
-def words(array: pa.DictionaryArray, read: Callable[[str], str | None]) -> pa.DictionaryArray:
+def words(array: Array, read: Callable[[str], str | None]) -> Array:
     """Each distinct value read once."""
     return kernels.mapped(array, [read(v) for v in array.dictionary.to_pylist()])
 
@@ -31,18 +33,53 @@ def cluster_name(text: str) -> str:
     return text.removesuffix(";")
 
 
+_QUERIES = re.compile(r"[?#][^\n]*")
+_SLASH = 47
+
+
+def path_templates(paths: Array) -> list[str]:
+    """`values.path_template` of many paths at once: a client makes as many distinct ones as it likes.
+
+    All are one text, cut at its slashes; each distinct segment is looked at once. A newline, which no path holds, divides them.
+    """
+    if len(paths) == 0:
+        return []
+    ends, data = kernels.parts(paths)
+    rooted = data[np.minimum(ends[:-1], len(data) - 1)] == _SLASH if len(data) else np.zeros(len(paths), bool)
+    rooted &= np.diff(ends) > 0
+    texts = paths.to_pylist()
+    others = np.flatnonzero(~rooted).tolist()
+    for i in others:
+        texts[i] = ""
+    whole = "\n".join(texts)
+    if "?" in whole or "#" in whole:
+        whole = _QUERIES.sub("", whole)
+    segments = whole.replace("\n", "/\n/").split("/")
+    read = {s: s if s.isalpha() else "{n}" if s.isdigit() and s.isascii() else _segment(s) for s in set(segments)}
+    found = "/".join([read[s] for s in segments]).split("/\n/")
+    for i in others:
+        found[i] = values.path_template(paths[i].as_py())
+    return found
+
+
+@lru_cache(1 << 14)
+def _segment(text: str) -> str:
+    return values.path_template(f"/{text}")[1:] if text != "\n" else text
+
+
 def derive(columns: Columns, rows: int, *, has_request: bool, has_code: bool) -> None:
     """Add the columns that follow from those that are there. `has_request`: the format prints method, path or protocol."""
     path = columns.get("path")
     if path is not None:
-        columns["path_template"] = words(path.dictionary_encode(), values.path_template)
+        distinct = path.dictionary_encode()
+        columns["path_template"] = kernels.mapped(distinct, path_templates(distinct.dictionary))
     cluster = columns.get("upstream_cluster")
     if cluster is not None:
-        _from_cluster(columns, cast("pa.DictionaryArray", cluster), columns.get("requested_server_name"))
+        _from_cluster(columns, cluster, columns.get("requested_server_name"))
     columns["log_type"] = _log_type(columns, rows, has_request=has_request, has_code=has_code)
 
 
-def _from_cluster(columns: Columns, cluster: pa.DictionaryArray, server_name: pa.Array | None) -> None:
+def _from_cluster(columns: Columns, cluster: Array, server_name: Array | None) -> None:
     known = [values.cluster(v) for v in cluster.dictionary.to_pylist()]
     columns["direction"] = kernels.mapped(cluster, [c.direction for c in known])
     ports = np.array([c.port or 0 for c in known] or [0], np.uint16)
@@ -52,7 +89,7 @@ def _from_cluster(columns: Columns, cluster: pa.DictionaryArray, server_name: pa
     columns["upstream_port"] = kernels.masked(ports[code], pa.uint16(), ported if there is None else ported & there)
 
     names: dict[str, int] = {}
-    server = cast("pa.DictionaryArray | None", server_name)
+    server = server_name
     read = [values.sni(v) for v in server.dictionary.to_pylist()] if server is not None else []
     # One more row and column for null; what a pair of cluster and SNI says is looked up in a table of all pairs.
     pairs = np.full((2, len(known) + 1, len(read) + 1), -1, np.int32)
@@ -83,7 +120,7 @@ def _code(names: dict[str, int], text: str | None) -> int:
     return -1 if text is None else names.setdefault(text, len(names))
 
 
-def _log_type(columns: Columns, rows: int, *, has_request: bool, has_code: bool) -> pa.DictionaryArray:
+def _log_type(columns: Columns, rows: int, *, has_request: bool, has_code: bool) -> Array:
     kinds = pa.array([HTTP, TCP], pa.string())
     if has_request:
         request = [columns[n] for n in ("method", "path", "protocol") if n in columns]
@@ -100,9 +137,9 @@ def _log_type(columns: Columns, rows: int, *, has_request: bool, has_code: bool)
     return kernels.word(np.ones(rows, np.int32), kinds)
 
 
-def batch(columns: Columns, rows: int, further: dict[str, pa.Array] | None = None) -> pa.RecordBatch:
+def batch(columns: Columns, rows: int, further: dict[str, Array] | None = None) -> pa.RecordBatch:
     """A batch of access_log with every column that a line can tell, null where the format has none, and `further` ones of the frame."""
-    arrays: list[Any] = []
+    arrays: list[Array] = []
     for one in SCHEMA:
         array = columns.get(one.name)
         if array is None:

@@ -7,7 +7,7 @@ Null (Envoy's `-`) stays null and is good.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,54 +17,60 @@ import pyarrow.compute as pc
 from logproc.columns import TIMESTAMP, UUID, WORD
 from parsers.start_time import TimeLayout
 
+Array = Any
+"""An Arrow array: which one is said in words, since the stubs of its kernels tell them apart too finely to be of use."""
 Mask = npt.NDArray[np.bool_]
+Offsets = npt.NDArray[np.int32]
 Ints = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
+
+COLON = 58
+MAX_PORT = 65535
 
 _INTEGER = {16: pa.uint16(), 32: pa.uint32(), 64: pa.uint64()}
 _SURE_DIGITS = {16: 4, 32: 9, 64: 18}
 """Digits that always fit; longer numbers are left to the strict reader."""
 
 
-def parts(array: pa.StringArray) -> tuple[npt.NDArray[np.int32], Bytes]:
+def parts(array: Array) -> tuple[npt.NDArray[np.int32], Bytes]:
     """Offsets (n + 1) and bytes of a string array, without a copy."""
     _, offsets, data = array.buffers()
-    ends = np.frombuffer(cast("pa.Buffer", offsets), np.int32)[array.offset : array.offset + len(array) + 1]
+    ends = np.frombuffer(offsets, np.int32)[array.offset : array.offset + len(array) + 1]
     content = np.frombuffer(data, np.uint8) if data is not None and data.size else np.empty(0, np.uint8)
     return ends, content
 
 
-def valid(array: pa.Array) -> Mask | None:
+def valid(array: Array) -> Mask | None:
     """Which rows are not null; None where all are."""
     if array.null_count == 0:
         return None
     return np.asarray(array.is_valid())
 
 
-def printed_lengths(array: pa.Array) -> Ints:
+def printed_lengths(array: Array) -> Ints:
     """Bytes of each value as it was printed: null is the one of `-`."""
     if isinstance(array, pa.DictionaryArray):
         if array.null_count == len(array):
             return np.ones(len(array), np.int64)
-        ends, _ = parts(cast("pa.StringArray", array.dictionary))
+        ends, _ = parts(array.dictionary)
         lengths = np.diff(ends).astype(np.int64)[codes(array)]
     else:
-        ends, _ = parts(cast("pa.StringArray", array))
+        ends, _ = parts(array)
         lengths = np.diff(ends).astype(np.int64)
     if array.null_count:
         lengths[~np.asarray(array.is_valid())] = 1
     return lengths
 
 
-def codes(array: pa.DictionaryArray) -> npt.NDArray[np.int32]:
+def codes(array: Array) -> npt.NDArray[np.int32]:
     """The index of each row's value in the dictionary; 0 where it is null."""
     indices = array.indices
     buffer = indices.buffers()[1]
-    found = np.frombuffer(cast("pa.Buffer", buffer), np.int32)[indices.offset : indices.offset + len(indices)]
+    found = np.frombuffer(buffer, np.int32)[indices.offset : indices.offset + len(indices)]
     return found if indices.null_count == 0 else np.where(np.asarray(indices.is_valid()), found, 0)
 
 
-def strip(array: pa.StringArray, prefix: bytes, suffix: bytes) -> tuple[pa.StringArray, Mask]:
+def strip(array: Array, prefix: bytes, suffix: bytes) -> tuple[Array, Mask]:
     """Cut a prefix and a suffix that every value must have; what is then `-` is null."""
     ends, data = parts(array)
     starts, stops = ends[:-1], ends[1:]
@@ -78,26 +84,26 @@ def strip(array: pa.StringArray, prefix: bytes, suffix: bytes) -> tuple[pa.Strin
     cuts = np.empty(3 * len(array) + 1, np.int32)
     cuts[0:-1:3], cuts[1::3], cuts[2::3], cuts[-1] = starts, left, right, ends[-1]
     pieces = pa.StringArray.from_buffers(3 * len(array), pa.py_buffer(cuts), array.buffers()[2])
-    cut = cast("pa.StringArray", pieces.take(pa.array(np.arange(1, 3 * len(array), 3, dtype=np.int32))))
-    return cast("pa.StringArray", pc.if_else(pc.equal(cut, "-"), None, cut)), good
+    cut = pieces.take(pa.array(np.arange(1, 3 * len(array), 3, dtype=np.int32)))
+    return pc.if_else(pc.equal(cut, "-"), None, cut), good
 
 
-def number(array: pa.StringArray, bits: int) -> tuple[pa.Array, Mask | None]:
+def number(array: Array, bits: int) -> tuple[Array, Mask | None]:
     """Digits to an unsigned integer; empty is null. The mask is None where all rows are good."""
     ends, data = parts(array)
     lengths = np.diff(ends)
     used = data[ends[0] : ends[-1]]
     bad: Mask | None = None
     if np.count_nonzero(lengths == 0) > array.null_count:
-        array = cast("pa.StringArray", pc.if_else(pc.equal(array, ""), None, array))
+        array = pc.if_else(pc.equal(array, ""), None, array)
     if len(used) and (used.min() < 48 or used.max() > 57 or lengths.max() > _SURE_DIGITS[bits]):
         wrong = np.concatenate(([0], np.cumsum((used < 48) | (used > 57))))
         bad = (np.diff(wrong[ends - ends[0]]) > 0) | (lengths > _SURE_DIGITS[bits])
-        array = cast("pa.StringArray", pc.if_else(pa.array(bad), None, array))
+        array = pc.if_else(pa.array(bad), None, array)
     return array.cast(_INTEGER[bits]), None if bad is None else ~bad
 
 
-def timestamp(array: pa.StringArray, layout: TimeLayout, prefix: int = 0, suffix: int = 0) -> tuple[pa.Array, Mask]:
+def timestamp(array: Array, layout: TimeLayout, prefix: int = 0, suffix: int = 0) -> tuple[Array, Mask]:
     """Times to microseconds, without the first `prefix` and last `suffix` bytes of each value. A null is no time."""
     ends, data = parts(array)
     lengths = np.diff(ends)
@@ -125,7 +131,7 @@ for _digit, _value in zip(b"0123456789abcdefABCDEF", (*range(16), *range(10, 16)
 _HEX = np.array([i for i in range(36) if i not in (8, 13, 18, 23)])
 
 
-def uuid(array: pa.StringArray) -> tuple[pa.Array, pa.StringArray | None]:
+def uuid(array: Array) -> tuple[Array, Array | None]:
     """UUIDs to 16 bytes; the second array has the values that are none (None where all are)."""
     ends, data = parts(array)
     lengths = np.diff(ends)
@@ -150,14 +156,14 @@ def uuid(array: pa.StringArray) -> tuple[pa.Array, pa.StringArray | None]:
     there = valid(array)
     if (known if there is None else known | ~there).all():
         return ids, None
-    return ids, cast("pa.StringArray", pc.if_else(pa.array(known), None, array))
+    return ids, pc.if_else(pa.array(known), None, array)
 
 
 def _bitmap(mask: Mask) -> pa.Buffer:
     return pa.py_buffer(np.packbits(mask, bitorder="little"))
 
 
-def masked(values: npt.NDArray[Any], type: pa.DataType, known: Mask) -> pa.Array:
+def masked(values: npt.NDArray[Any], type: pa.DataType, known: Mask) -> Array:
     """A numeric array that is null where `known` is false."""
     bitmap = None if known.all() else _bitmap(known)
     return pa.Array.from_buffers(type, len(values), [bitmap, pa.py_buffer(np.ascontiguousarray(values))])
@@ -168,33 +174,22 @@ _HOST_BYTE[list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 
 
 def address(
-    array: pa.StringArray, read: Callable[[str], tuple[str | None, int | None]]
-) -> tuple[pa.DictionaryArray, pa.Array]:
+    array: Array, read: Callable[[str], tuple[str | None, int | None]]
+) -> tuple[Array, Array]:
     """`host:port` to host (dictionary) and port (uint16). What is not a plain `name:digits` is left to `read`, value by value."""
     ends, data = parts(array)
     rows = len(array)
     used = data[ends[0] : ends[-1]]
     at = ends - ends[0]
     starts, stops = at[:-1], at[1:]
-    colons = np.flatnonzero(used == 58).astype(np.int32)
-    before = np.searchsorted(colons, at)
-    one = np.diff(before) == 1
-    colon = np.where(one, np.append(colons, 0)[before[:-1]], stops)
-    digits = stops - colon - 1
-    plain = one & (digits >= 1) & (digits <= 5) & (colon > starts)
-    port = np.zeros(rows, np.int32)
-    padded = np.concatenate((np.zeros(6, np.uint8), used))
-    for i in range(5):
-        digit = padded[stops + (5 - i)].astype(np.int32) - 48
-        inside = digits > i
-        plain &= ~inside | ((digit >= 0) & (digit <= 9))
-        port += np.where(inside, digit, 0) * 10**i
-    plain &= port <= 65535
+    colon = _only_colon(used, starts, stops, valid(array))
+    port, digits_fit = _short_number(used, colon + 1, stops)
+    plain = digits_fit & (colon > starts) & (port <= MAX_PORT)
     cuts = np.empty(2 * rows + 1, np.int32)
     cuts[0:-1:2], cuts[1::2], cuts[-1] = ends[:-1], np.where(plain, colon + ends[0], ends[1:]), ends[-1]
     pieces = pa.StringArray.from_buffers(2 * rows, pa.py_buffer(cuts), array.buffers()[2])
-    hosts = cast("pa.StringArray", pieces.take(pa.array(np.arange(0, 2 * rows, 2, dtype=np.int32)))).dictionary_encode()
-    names, letters = parts(cast("pa.StringArray", hosts.dictionary))
+    hosts = pieces.take(pa.array(np.arange(0, 2 * rows, 2, dtype=np.int32))).dictionary_encode()
+    names, letters = parts(hosts.dictionary)
     strange = ~_HOST_BYTE[letters]
     if strange.any():
         sums = np.concatenate(([0], np.cumsum(strange)))
@@ -217,20 +212,54 @@ def address(
     return hosts, masked(port.astype(np.uint16), pa.uint16(), known)
 
 
-def with_nulls(array: pa.DictionaryArray, there: Mask) -> pa.DictionaryArray:
+def _only_colon(used: Bytes, starts: Offsets, stops: Offsets, there: Mask | None) -> Offsets:
+    """Where the colon of each value stands that has exactly one; else its end."""
+    colons = np.flatnonzero(used == COLON).astype(np.int32)
+    guess: Offsets | None = None
+    if there is None and len(colons) == len(starts):
+        guess = colons
+    elif there is not None and len(colons) == np.count_nonzero(there):
+        guess = np.where(there, np.append(colons, 0)[np.cumsum(there) - 1], stops).astype(np.int32)
+    if guess is not None and ((guess >= starts) & (guess <= stops)).all() and (guess < stops).sum() == len(colons):
+        return guess
+    before = np.searchsorted(colons, np.append(starts, stops[-1:]))
+    return np.where(np.diff(before) == 1, np.append(colons, 0)[before[:-1]], stops).astype(np.int32)
+
+
+_SWAR_ZEROS = np.uint64(0x3030303030303030)
+_SWAR_KEPT = np.array([0] + [(1 << 64) - (1 << (64 - 8 * n)) for n in range(1, 9)], np.uint64)
+"""Of eight bytes read as a little-endian number, the last n."""
+_SWAR_OVER_NINE, _SWAR_HIGH = np.uint64(0x7676767676767676), np.uint64(0x8080808080808080)
+
+
+def _short_number(used: Bytes, starts: Offsets, stops: Offsets) -> tuple[npt.NDArray[np.uint64], Mask]:
+    """The numbers `used[start:stop]` of one to eight digits, and which are: eight bytes of each at a time, in one word."""
+    digits = stops - starts
+    fit = (digits >= 1) & (digits <= 8)
+    padded = np.concatenate((np.zeros(8, np.uint8), used))
+    words = np.lib.stride_tricks.sliding_window_view(padded, 8)[stops].view(np.uint64)[:, 0]
+    value = (words ^ _SWAR_ZEROS) & _SWAR_KEPT[np.where(fit, digits, 0)]
+    fit &= ((value + _SWAR_OVER_NINE) | value) & _SWAR_HIGH == 0
+    # Neighbouring digits to pairs, pairs to fours, fours to eight.
+    for factor, shift, mask in ((2561, 8, 0x00FF00FF00FF00FF), (6553601, 16, 0x0000FFFF0000FFFF), (42949672960001, 32, 0xFFFFFFFF)):
+        value = ((value * np.uint64(factor)) >> np.uint64(shift)) & np.uint64(mask)
+    return value, fit
+
+
+def with_nulls(array: Array, there: Mask) -> Array:
     """The same with null where `there` is false."""
     return word(codes(array), array.dictionary, there)
 
 
-def word(code: npt.NDArray[np.signedinteger[Any]], values: pa.Array, known: Mask | None = None) -> pa.DictionaryArray:
+def word(code: npt.NDArray[np.signedinteger[Any]], values: Array, known: Mask | None = None) -> Array:
     """A dictionary array of codes into `values`."""
     code = np.ascontiguousarray(code, np.int32)
     bitmap = None if known is None or known.all() else _bitmap(known)
     indices = pa.Array.from_buffers(pa.int32(), len(code), [bitmap, pa.py_buffer(code)])
-    return cast("pa.DictionaryArray", pa.DictionaryArray.from_arrays(indices, values, safe=False))
+    return pa.DictionaryArray.from_arrays(indices, values, safe=False)
 
 
-def mapped(array: pa.DictionaryArray, new: Sequence[str | None]) -> pa.DictionaryArray:
+def mapped(array: Array, new: Sequence[str | None]) -> Array:
     """A dictionary array whose values are replaced: `new[i]` for the dictionary's i-th value, None for null; equal ones become one."""
     at: dict[str, int] = {}
     table = np.array([-1 if v is None else at.setdefault(v, len(at)) for v in new], np.int32)

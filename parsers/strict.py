@@ -43,7 +43,7 @@ class StrictReader:
         self.fields: tuple[Field, ...] = tuple(p for p in self.parts if isinstance(p, Field))
         self.quotes = sum(p.count('"') for p in self.parts if isinstance(p, str))
         self.blocks, self.free = _blocks(self.parts)
-        self._simple = _simple(self.parts)
+        self._simple = simple(self.parts)
         self.pattern = b"|".join(b.pattern.pattern for b in self.blocks)
         """The same for formats that print the same shapes."""
         self._simple_groups = tuple(range(1, len(self.fields) + 1))
@@ -164,7 +164,7 @@ def _blocks(parts: Sequence[str | Field]) -> tuple[tuple[Block, ...], tuple[int,
     return tuple(blocks), tuple(free)
 
 
-def _simple(parts: Sequence[str | Field]) -> re.Pattern[bytes] | None:
+def simple(parts: Sequence[str | Field]) -> re.Pattern[bytes] | None:
     """All fields in one expression, for lines whose values hold no mark that also stands between fields.
 
     In such a line every mark counts: it has as many as the format, so none can be a part of a value, and there is one reading only.
