@@ -14,7 +14,7 @@ from logproc.model import LEDGER, Batch, Sink
 from logproc.seal import ledger
 from logproc.spool import Keeper
 
-FIRST_BACKOFF_SECONDS = 0.25
+FIRST_BACKOFF_SECONDS = 0.05
 LONGEST_BACKOFF_SECONDS = 30.0
 SLOW_WRITE_SECONDS = 5.0
 """A write that takes longer counts as an outage: reading goes on, and batches wait on disk."""
@@ -57,6 +57,7 @@ class Courier:
     def close(self, seconds: float) -> bool:
         """Stop after the batch being sent, at most so many seconds later. False: it is still in the sink's hands."""
         self._stop.set()
+        self._keeper.wake()
         self._thread.join(seconds)
         return not self._thread.is_alive()
 
@@ -64,7 +65,7 @@ class Courier:
         try:
             self._attempt(self._open)
             while not self._stop.is_set():
-                batch = self._keeper.next(timeout=0.1)
+                batch = self._keeper.next(timeout=0.5)
                 if batch is not None:
                     self._deliver(batch)
         except BaseException as error:

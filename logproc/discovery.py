@@ -258,17 +258,18 @@ class Discovery:
 
     def _look_for_pods(self) -> None:
         for root in self._roots:
-            if pod_folder(Path(root.path).name):
-                self._pods.setdefault(root.path, _Folder(root.path, self._tell))
+            names = root.entries()
+            if names is None:
                 continue
-            for name in root.entries() or ():
-                if pod_folder(name):
-                    path = f"{root.path.rstrip('/')}/{name}"
-                    self._pods.setdefault(path, _Folder(path, self._tell))
+            pods = [f"{root.path.rstrip('/')}/{name}" for name in names if pod_folder(name)]
+            if not pods and pod_folder(Path(root.path).name):
+                pods = [root.path]  # one pod's folder was named
+            for path in pods:
+                self._pods.setdefault(path, _Folder(path, self._tell))
         for path, pod in list(self._pods.items()):
             for name in pod.entries() or ():
                 folder = f"{path}/{name}"
-                if self._selection.takes(name) and folder not in self._containers:
+                if self._selection.takes(name) and not pod_folder(name) and folder not in self._containers:
                     self._containers[folder] = ContainerPlace(folder, self._tell)
             if not os.path.isdir(path):
                 del self._pods[path]

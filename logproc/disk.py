@@ -31,9 +31,13 @@ class Disk:
                 view = memoryview(part)
                 while view:
                     view = view[os.write(fd, view) :]
-            os.fsync(fd)
+            self.sync(fd)
         finally:
             os.close(fd)
+
+    def sync(self, fd: int) -> None:
+        """Wait until the device has it."""
+        os.fsync(fd)
 
     def rename(self, path: Path, to: Path) -> None:
         """Give a file another name; an old file of that name is gone."""
@@ -43,7 +47,7 @@ class Disk:
         """Make names in a folder durable."""
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            os.fsync(fd)
+            self.sync(fd)
         finally:
             os.close(fd)
 

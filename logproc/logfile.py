@@ -135,6 +135,8 @@ class LogReader:
         self._fd, self._max_line = fd, max_line
         self._turn_bytes = min(READ_BYTES, max_line)
         self._first_line, self._generation = b"", 0
+        self._truncated: dict[bytes, int] = {}
+        """First lines it had before it was truncated, with the generation of the last time."""
         self._scanned = 0
         """How far an oversized line was searched for its end."""
 
@@ -157,7 +159,7 @@ class LogReader:
             self.waits = True
             return False
         self._first_line = head[:end] if end >= 0 else head[:FIRST_LINE_CAP]
-        self._generation = 0
+        self._generation = self._truncated.get(self._first_line, -1) + 1
         while self._named(self._generation + 1) in positions:
             self._generation += 1
         size = self.content.size()
@@ -216,6 +218,8 @@ class LogReader:
 
     def forget_identity(self) -> None:
         """Another file has taken its place under the same inode."""
+        if self.file_id is not None:
+            self._truncated[self._first_line] = self._generation
         self.file_id, self.offset, self.line, self._scanned, self.waits = None, 0, 0, 0, False
         self.quiet_polls = 0
 

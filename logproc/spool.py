@@ -45,7 +45,11 @@ class Keeper(Protocol):
         ...
 
     def next(self, timeout: float) -> Batch | None:
-        """The oldest batch that is not settled; None: there is none within the time."""
+        """The oldest batch that is not settled; None: there is none within the time, or `wake` was called."""
+        ...
+
+    def wake(self) -> None:
+        """End a `next` that waits."""
         ...
 
     def done(self, batch: Batch) -> None:
@@ -95,8 +99,14 @@ class Unkept:
     def next(self, timeout: float) -> Batch | None:
         """The batch that waits."""
         with self._changed:
-            self._changed.wait_for(lambda: self._batch is not None, timeout)
+            if self._batch is None:
+                self._changed.wait(timeout)
             return self._batch
+
+    def wake(self) -> None:
+        """End a wait for a batch."""
+        with self._changed:
+            self._changed.notify_all()
 
     def done(self, batch: Batch) -> None:  # noqa: ARG002
         """Make room for the next one."""
@@ -244,7 +254,9 @@ class Spool:
     def next(self, timeout: float) -> Batch | None:
         """The oldest entry, from memory or read back. Raises StateError if it is damaged or gone."""
         with self._changed:
-            if not self._changed.wait_for(lambda: bool(self._sizes), timeout):
+            if not self._sizes:
+                self._changed.wait(timeout)
+            if not self._sizes:
                 return None
             seq = next(iter(self._sizes))
             held = self._held.get(seq)
@@ -257,6 +269,11 @@ class Spool:
             with self._changed:
                 self._held[seq] = held
         return held.batch
+
+    def wake(self) -> None:
+        """End a wait for an entry."""
+        with self._changed:
+            self._changed.notify_all()
 
     def done(self, batch: Batch) -> None:
         """Settle the oldest entry. Raises OSError if the positions cannot be written; the entry is then settled with the next one."""

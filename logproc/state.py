@@ -89,11 +89,10 @@ class StateFolder:
             self._take_lock()
             self.collector = self._collector()
             self._read_positions()
-        except OSError as error:
+        except BaseException as error:
             self.close()
-            raise StateError(f"state folder {path}: {error.strerror}") from error
-        except StateError:
-            self.close()
+            if isinstance(error, OSError):
+                raise StateError(f"state folder {path}: {error.strerror}") from error
             raise
 
     def __enter__(self) -> Self:

@@ -33,6 +33,7 @@ def run(
     paths: list[str] = typer.Argument(
         ..., metavar="PATH...", help="A file, a kubelet's log root (/var/log/pods), or - for standard input."
     ),
+    *,
     to: str = typer.Option(..., "--to", metavar="URL", help="chdb:///DIR, clickhouse://USER@HOST:PORT/DATABASE, stdout:, null: ..."),
     state: Path = typer.Option(
         None, "--state", metavar="DIR", help="Where it remembers what is stored.",

@@ -1,0 +1,257 @@
+"""What the state folder promises: order, room, locks, and clear words about damage."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from logproc import entry
+from logproc.entry import Entry
+from logproc.errors import StateError
+from logproc.frames import Fragment
+from logproc.model import Batch, Parsed, Position, Span, Stream, Text
+from logproc.seal import Sealer
+from logproc.spool import Spool, Unkept, progress_of
+from logproc.state import StateFolder
+from logproc.testing import LineParser
+from tests.frames import framed_lines
+
+STREAM = Stream("/p/0.log", "ns", "web-0", "istio-proxy", "uid")
+
+
+def batch(seq: int, first_line: int = 0, lines: int = 2, collector: str = "c") -> Batch:
+    framed = framed_lines([f"line {first_line + i}" for i in range(lines)], first_line=first_line)
+    return Sealer(collector, "node").seal(seq, [framed], LineParser().parse([framed.text]), 1_000_000, 10)
+
+
+def kept(seq: int, **options: int) -> Entry:
+    return progress_of(batch(seq, seq * 2, **options), {})
+
+
+def test_entries_come_back_in_order_and_byte_for_byte(tmp_path: Path) -> None:
+    with StateFolder(tmp_path, "node") as state:
+        spool = Spool(state)
+        for seq in range(3):
+            spool.append(kept(seq))
+        sealed = [entry.read(p).batch.encoded for p in sorted(state.spool.iterdir())]
+
+    with StateFolder(tmp_path, "node") as state:
+        spool = Spool(state)
+        assert spool.next_seq == 3
+        assert spool.latest.positions == {1: Position(6 * 10, 6)}
+        for seq in range(3):
+            found = spool.next(0)
+            assert found is not None
+            assert (found.seq, found.encoded) == (seq, sealed[seq])
+            assert found.tables["message_log"].to_pylist() == batch(seq, seq * 2).tables["message_log"].to_pylist()
+            assert found.spans == batch(seq, seq * 2).spans
+            spool.done(found)
+        spool.close()
+        assert list(state.spool.iterdir()) == []
+
+    with StateFolder(tmp_path, "node") as state:
+        spool = Spool(state)
+        assert (spool.next_seq, spool.latest.positions, spool.waiting()) == (3, {1: Position(60, 6)}, 0)
+
+
+def test_open_fragments_are_kept_with_the_position(tmp_path: Path) -> None:
+    fragment = Fragment(STREAM, b"stdout", b"T", 1, 7, 99, [b"\xff half"], 6)
+    with StateFolder(tmp_path, "node") as state:
+        spool = Spool(state)
+        spool.append(progress_of(batch(0), {STREAM.key: [fragment]}))
+
+    with StateFolder(tmp_path, "node") as state:
+        spool = Spool(state)
+        assert spool.latest.fragments == {STREAM.key: [fragment]}
+        first = spool.next(0)
+        assert first is not None
+        spool.done(first)
+        spool.append(progress_of(batch(1, 2), {STREAM.key: []}))
+        spool.close()
+
+    with StateFolder(tmp_path, "node") as state:
+        assert state.settled.fragments == {STREAM.key: [fragment]}
+        assert Spool(state).latest.fragments == {}
+
+
+def test_there_is_no_room_beyond_the_limit(tmp_path: Path) -> None:
+    with StateFolder(tmp_path, "node") as state:
+        spool = Spool(state, max_bytes=1)
+        assert spool.has_room(0)
+        spool.append(kept(0))
+        assert not spool.has_room(0)
+        found = spool.next(0)
+        assert found is not None
+        spool.done(found)
+        assert spool.has_room(0)
+
+
+def test_one_process_at_a_time(tmp_path: Path) -> None:
+    code = "import sys, pathlib, logproc.state as s; s.StateFolder(pathlib.Path(sys.argv[1]), 'node')"
+    with StateFolder(tmp_path, "node"):
+        done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=False)
+
+    assert "is in use by process" in done.stderr
+    StateFolder(tmp_path, "node").close()
+
+
+def test_a_copied_folder_gets_another_name(tmp_path: Path) -> None:
+    with StateFolder(tmp_path / "a", "node") as state:
+        first = state.collector
+    with StateFolder(tmp_path / "a", "node") as state:
+        assert state.collector == first
+    shutil.copytree(tmp_path / "a", tmp_path / "b")
+
+    with StateFolder(tmp_path / "b", "other node") as state:
+        assert state.collector != first
+
+
+def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").touch()
+
+    with pytest.raises(StateError, match="not a state folder"):
+        StateFolder(tmp_path, "node")
+
+
+def test_a_folder_of_a_newer_format_is_refused(tmp_path: Path) -> None:
+    StateFolder(tmp_path, "node").close()
+    known = json.loads((tmp_path / "collector").read_text())
+    (tmp_path / "collector").write_text(json.dumps(known | {"format": 99}))
+
+    with pytest.raises(StateError, match="newer"):
+        StateFolder(tmp_path, "node")
+
+
+def test_damaged_positions_are_named(tmp_path: Path) -> None:
+    with StateFolder(tmp_path, "node") as state:
+        state.settled.positions[1] = Position(1, 1)
+        state.write_positions()
+    text = (tmp_path / "positions").read_text()
+    (tmp_path / "positions").write_text(text.replace("[1,1,1]", "[1,2,1]"))
+
+    with pytest.raises(StateError, match="positions: damaged"):
+        StateFolder(tmp_path, "node")
+
+
+def test_lines_of_a_damaged_entry_are_read_again_and_no_others(tmp_path: Path) -> None:
+    with StateFolder(tmp_path, "node") as state:
+        spool = Spool(state)
+        for seq in range(4):
+            spool.append(kept(seq))
+    damaged = tmp_path / "spool" / f"{1:016d}.batch"
+    damaged.write_bytes(damaged.read_bytes()[:-5])
+
+    for _ in range(2):  # the same after another crash
+        with StateFolder(tmp_path, "node") as state:
+            spool = Spool(state)
+            assert spool.latest.positions == {1: Position(20, 2)}
+            assert spool.next_seq == 4
+    with StateFolder(tmp_path, "node") as state:
+        spool = Spool(state)
+        for seq in (0, 2, 3):
+            found = spool.next(0)
+            assert found is not None
+            assert found.seq == seq
+            spool.done(found)
+        spool.close()
+        assert state.settled.positions == {1: Position(20, 2)}
+        spool.append(progress_of(batch(4, 2, lines=6), {}))
+        assert spool.latest.positions == {1: Position(80, 8)}
+
+
+def test_an_entry_without_a_readable_header_is_named(tmp_path: Path) -> None:
+    with StateFolder(tmp_path, "node") as state:
+        Spool(state).append(kept(0))
+    path = tmp_path / "spool" / f"{0:016d}.batch"
+    path.write_bytes(path.read_bytes()[:30])
+
+    with StateFolder(tmp_path, "node") as state, pytest.raises(StateError, match=path.name):
+        Spool(state)
+
+
+def test_a_foreign_file_in_the_spool_is_named(tmp_path: Path) -> None:
+    with StateFolder(tmp_path, "node") as state:
+        (state.spool / "notes.txt").touch()
+        with pytest.raises(StateError, match=r"notes\.txt"):
+            Spool(state)
+
+
+def test_a_folder_removed_while_we_run_is_made_again(tmp_path: Path) -> None:
+    with StateFolder(tmp_path / "s", "node") as state:
+        spool = Spool(state)
+        spool.append(kept(0))
+        found = spool.next(0)
+        assert found is not None
+        shutil.rmtree(tmp_path / "s")
+        spool.done(found)
+        spool.append(kept(1))
+        shutil.rmtree(tmp_path / "s")
+        spool.append(kept(2))
+        collector = state.collector
+
+    with StateFolder(tmp_path / "s", "node") as state:
+        spool = Spool(state)
+        assert (state.collector, spool.latest.positions) == (collector, {1: Position(60, 6)})
+        assert spool.waiting() == 2
+
+
+def test_removed_with_batches_that_nobody_has_it_is_an_error(tmp_path: Path) -> None:
+    with StateFolder(tmp_path / "s", "node") as state:
+        spool = Spool(state)
+        for seq in range(4):
+            spool.append(kept(seq))
+        shutil.rmtree(tmp_path / "s")
+
+        with pytest.raises(StateError, match="was removed with"):
+            spool.append(kept(4))
+
+
+def test_positions_of_gone_files_are_dropped(tmp_path: Path) -> None:
+    with StateFolder(tmp_path, "node") as state:
+        spool = Spool(state)
+        spool.append(kept(0))
+        found = spool.next(0)
+        assert found is not None
+        spool.done(found)
+        spool.forget([1])
+        assert spool.latest.positions == state.settled.positions == {}
+
+
+def test_a_dead_letter_is_an_entry_with_its_reason(tmp_path: Path) -> None:
+    with StateFolder(tmp_path, "node") as state:
+        spool = Spool(state)
+        spool.append(kept(0))
+        found = spool.next(0)
+        assert found is not None
+        folder = spool.bury(found, "no such column")
+        assert folder is not None
+        (letter,) = folder.glob("*.batch")
+        assert entry.read(letter).batch.spans == found.spans
+        assert next(folder.glob("*.txt")).read_text() == "no such column\n"
+
+
+def test_without_a_spool_one_batch_waits() -> None:
+    keeper = Unkept()
+    assert keeper.next(0) is None
+    keeper.append(kept(0))
+    assert not keeper.has_room(0)
+    found = keeper.next(0)
+    assert found is not None
+    assert found.encoded
+    keeper.done(found)
+    assert keeper.has_room(0)
+
+
+def test_a_batch_without_lines_moves_nothing() -> None:
+    correction = framed_lines(["x"], first_line=3, span=Span(1, 40, 40, 3, 0))
+    sealed = Sealer("c", "n").seal(0, [correction], LineParser().parse([correction.text]), 1, 1)
+
+    assert progress_of(sealed, {}).positions == {}
+    assert isinstance(sealed, Batch)
+    assert Parsed({}, {}).columnar == 0
+    assert Text("k", correction.text.frame, b"", 0).lines == 0
