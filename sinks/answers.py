@@ -40,7 +40,7 @@ _CODE = re.compile(r"\bCode:\s*(\d+)")
 _PREFIX = re.compile(r"^.*?\bCode:\s*\d+\.\s*(?:DB::Exception:\s*)?", re.DOTALL)
 _TRAILER = re.compile(r"\s*\(version [^()]*(?:\([^()]*\)[^()]*)*\)\s*$")
 _NAME = re.compile(r"\s*\(([A-Z][A-Z0-9_]+)\)\s*$")
-_NO_SPACE = re.compile(r"No space left on device|not enough space|NOT_ENOUGH_SPACE", re.IGNORECASE)
+_NO_SPACE = re.compile(r"No space left on device|not enough space|File too large|Disk quota exceeded", re.IGNORECASE)
 
 
 def code_of(error: BaseException) -> int:

@@ -28,6 +28,7 @@ log = logging.getLogger(__name__)
 
 def sink(url: Url) -> ClickHouseSink:
     """The sink of a server. Its tables are made by `logproc schema apply`, never unasked."""
+    _check(url)
     return ClickHouseSink(lambda: connect(url), database_of(url), create=False)
 
 
@@ -38,9 +39,7 @@ def database_of(url: Url) -> str:
 
 def connect(url: Url) -> Connection:
     """A client of a server over HTTP. Raises ConfigError for what a person has to mend, else Unavailable."""
-    url.refuse_unknown_options(OPTIONS)
-    if not url.host:
-        raise ConfigError(f"{url}: no host", "write clickhouse://default@localhost:8123/logproc, for example")
+    _check(url)
     import clickhouse_connect
 
     secure = _switch(url, "secure", url.port in {443, 8443})
@@ -64,6 +63,12 @@ def connect(url: Url) -> Connection:
             autogenerate_session_id=False,
         )
     return Connection(client, place)
+
+
+def _check(url: Url) -> None:
+    url.refuse_unknown_options(OPTIONS)
+    if not url.host:
+        raise ConfigError(f"{url}: no host", "write clickhouse://default@localhost:8123/logproc, for example")
 
 
 def _switch(url: Url, name: str, default: bool) -> bool:
@@ -95,6 +100,7 @@ class ClickHouseSink:
                 ddl.apply(connection, self._database)
             else:
                 ddl.require(connection, self._database)
+                _require_settings(connection)
         except BaseException:
             connection.close()
             raise
@@ -167,6 +173,20 @@ class ClickHouseSink:
             self.open()
         assert self._connection is not None  # noqa: S101  open() has set it or raised
         return self._connection
+
+
+def _require_settings(connection: Connection) -> None:
+    """Storing each line once needs them; clickhouse-connect would leave out what a profile forbids."""
+    names = ", ".join(literal(name) for name in ONE_BLOCK)
+    answer = connection.query(
+        f"SELECT name FROM system.settings WHERE name IN ({names}) AND NOT readonly", meaning=ConfigError
+    )
+    lacking = sorted(set(ONE_BLOCK) - set(answer["name"].to_pylist()))
+    if lacking:
+        raise ConfigError(
+            f"{connection.place}: the server does not know, or the user may not change, {', '.join(lacking)}",
+            "storing each line once needs these settings: allow them in the user's profile, or use a newer server",
+        )
 
 
 def token(sources: Sequence[tuple[str, int]], table: str, dropped: bytes = b"") -> str:

@@ -1,6 +1,7 @@
 """What every sink promises, and what those that store each line once promise beyond it."""
 
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from logproc.errors import ConfigError, Unavailable
-from logproc.model import ROW_TABLES, Batch, Span
+from logproc.model import ROW_TABLES, Batch, Sink, Span
 from sinks import make_sink, schemes
 from sinks.clickhouse import ClickHouseSink
 from tests.batches import BYTES_PER_LINE, batch, expected, span
@@ -44,8 +45,28 @@ def test_what_cannot_be_a_sink_is_refused_in_one_line(text: str, word: str) -> N
     assert "\n" not in str(refused.value)
 
 
+@pytest.mark.parametrize("scheme", schemes())
+def test_every_sink_opens_nothing_before_it_is_opened_and_knows_its_options(scheme: str, tmp_path: Path) -> None:
+    urls = [f"{scheme}:", f"{scheme}://{tmp_path}/new", f"{scheme}://localhost:9/new"]
+    made = [sink for url in urls if (sink := made_or_none(url))]
+
+    assert made, f"none of {urls} is a sink"
+    assert not (tmp_path / "new").exists()
+    assert all(s.limits.rows > 0 and s.limits.seconds > 0 and s.limits.bytes >= 1 << 20 for s in made)
+    for url in urls:
+        with pytest.raises(ConfigError):
+            make_sink(f"{url}?nonsense=1").open()
+
+
+def made_or_none(url: str) -> Sink | None:
+    try:
+        return make_sink(url)
+    except ConfigError:
+        return None
+
+
 @pytest.mark.parametrize("scheme", ["null", "stdout", "parquet"])
-def test_a_sink_opens_writes_an_empty_batch_and_closes(scheme: str, tmp_path: Any) -> None:
+def test_a_sink_opens_writes_an_empty_batch_and_closes(scheme: str, tmp_path: Path) -> None:
     made = make_sink(f"parquet://{tmp_path}/out" if scheme == "parquet" else f"{scheme}:")
 
     made.open()
