@@ -10,12 +10,11 @@ from collections.abc import Callable
 from functools import lru_cache
 
 import numpy as np
-import pyarrow as pa
 
 from logproc.columns import WORD
 from parsers import kernels, values
+from parsers.arrow import Array, Batch, pa
 from parsers.fields import SCHEMA
-from parsers.kernels import Array
 
 INBOUND = "inbound"
 HTTP, TCP = "http", "tcp"
@@ -111,9 +110,7 @@ def _from_cluster(columns: Columns, cluster: Array, server_name: Array | None) -
         pair = left.astype(np.int64) * (len(read) + 1) + right
         service, subset = pairs[0].ravel()[pair], pairs[1].ravel()[pair]
     for column, found in (("upstream_service", service), ("upstream_subset", subset)):
-        columns[column] = (
-            kernels.word(np.maximum(found, 0), texts, found >= 0) if len(names) else pa.nulls(len(found), WORD)
-        )
+        columns[column] = kernels.word(np.maximum(found, 0), texts, found >= 0) if names else pa.nulls(len(found), WORD)
 
 
 def _code(names: dict[str, int], text: str | None) -> int:
@@ -137,7 +134,7 @@ def _log_type(columns: Columns, rows: int, *, has_request: bool, has_code: bool)
     return kernels.word(np.ones(rows, np.int32), kinds)
 
 
-def batch(columns: Columns, rows: int, further: dict[str, Array] | None = None) -> pa.RecordBatch:
+def batch(columns: Columns, rows: int, further: dict[str, Array] | None = None) -> Batch:
     """A batch of access_log with every column that a line can tell, null where the format has none, and `further` ones of the frame."""
     arrays: list[Array] = []
     for one in SCHEMA:

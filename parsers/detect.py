@@ -21,8 +21,27 @@ _BEGINNING = re.compile(
     rb'|"(?:[A-Z-]+ [^"]*(?:HTTP/[0-9.]+|-))" [0-9]{1,3} '  # "METHOD PATH PROTOCOL" CODE, the time cut off
 )
 # ztunnel's lines in text; nothing but it has this scope.
-ZTUNNEL = re.compile(rb'[0-9]{4}-[0-9T:.-]+Z?[ \t]+[a-z]+[ \t]+access[ \t]+"?connection [a-z]+')
+_ZTUNNEL = re.compile(rb'[0-9]{4}-[0-9T:.-]+Z?[ \t]+[a-z]+[ \t]+access[ \t]+"?connection [a-z]+')
 _BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
+
+
+REJECTED, TOO_LONG, BINARY = "format", "too_long", "binary"
+"""Why a line is rejected: it is an access log that does not fit, longer than MAX_LINE_BYTES, or no text."""
+ACCESS, JSON, ZTUNNEL, MESSAGE = "access", "json", "ztunnel", "message"
+"""What else a line can be."""
+
+
+def sort_of(line: bytes) -> str:
+    """What a line is that its stream's format does not fit: one of the names above."""
+    if len(line) > MAX_LINE_BYTES:
+        return TOO_LONG
+    if line.startswith(b"{"):
+        return JSON
+    if looks_like_access_log(line):
+        return ACCESS
+    if _ZTUNNEL.match(line):
+        return ZTUNNEL
+    return BINARY if is_binary(line) else MESSAGE
 
 
 def looks_like_access_log(line: bytes) -> bool:
@@ -58,12 +77,12 @@ def known() -> tuple[Format, ...]:
 def read_as(line: bytes, formats: Iterable[Format]) -> Format | None:
     """The format a line fits without a doubt, else the first it fits at all; None for none."""
     fits: Format | None = None
-    for format in formats:
-        reader = strict_reader(format)
+    for one in formats:
+        reader = strict_reader(one)
         if reader.exact(line):
-            return format
+            return one
         if fits is None and reader.spans(line) is not None:
-            fits = format
+            fits = one
     return fits
 
 
@@ -74,13 +93,13 @@ def choose(lines: Sequence[bytes], formats: Sequence[Format]) -> Format | None:
     for line in lines:
         if not looks_like_access_log(line) and formats is known():
             continue
-        for format in formats:
-            reader = strict_reader(format)
+        for one in formats:
+            reader = strict_reader(one)
             if reader.exact(line):
-                exact[format] += 1
+                exact[one] += 1
                 break
             if reader.spans(line) is not None:
-                possible[format] += 1
+                possible[one] += 1
     for votes in (exact, possible):
         if votes:
             # Equal votes go to the format that comes first: it is today's.

@@ -17,11 +17,11 @@ from functools import cached_property
 from typing import Protocol
 
 import numpy as np
-import pyarrow as pa
 
 from logproc.columns import TABLES, TEXT, WORD
 from logproc.model import ACCESS_LOG, MESSAGE_LOG, REJECTED_LINE, Frame, LineNumbers, Parsed, Text
 from parsers import derived, detect, merge, strict_rows
+from parsers.arrow import Batch, pa
 from parsers.columnar import ColumnarReader
 from parsers.detect import strict_reader
 from parsers.format_string import Format
@@ -36,9 +36,6 @@ KEPT_BYTES = 64 << 10
 """How much of a rejected line is kept."""
 ENOUGH_TO_GATHER = 64
 """Lines of another format from which reading them by column pays."""
-
-FORMAT, TOO_LONG, BINARY = "format", "too_long", "binary"
-"""Why a line is rejected."""
 
 
 class _Json:
@@ -223,46 +220,36 @@ class _Call:
         """Read line by line what no reader of many took."""
         own = strict_reader(format) if format is not None else None
         mine, spans, doubts = _Lines(frame), list[Spans](), list[str]()
-        accesses, others, rejected = _Lines(frame), _Lines(frame), defaultdict[str, _Lines](lambda: _Lines(frame))
-        json_lines, ztunnel = _Lines(frame), _Lines(frame)
+        sorted_lines = defaultdict[str, _Lines](lambda: _Lines(frame))
         for whole, row in zip(lines, rows.tolist(), strict=True):
             words, line = frame.split(whole)
             line = line.removesuffix(b"\r")
-            if len(line) > detect.MAX_LINE_BYTES:
-                rejected[TOO_LONG].add(line, words, row)
-                continue
-            found = own.spans(line) if own is not None else None
+            found = own.spans(line) if own is not None and len(line) <= detect.MAX_LINE_BYTES else None
             if found is not None:
                 mine.add(line, words, row)
                 spans.append(found[0])
                 doubts.append(found[1])
-            elif line.startswith(b"{"):
-                json_lines.add(line, words, row)
-            elif detect.looks_like_access_log(line):
-                accesses.add(line, words, row)
-            elif detect.ZTUNNEL.match(line):
-                ztunnel.add(line, words, row)
-            elif detect.is_binary(line):
-                rejected[BINARY].add(line, words, row)
             else:
-                others.add(line, words, row)
-        if own is not None and mine.rows:
+                sorted_lines[detect.sort_of(line)].add(line, words, row)
+        if format is not None and mine.rows:
             self._strict(format, mine, spans, doubts)
-        taken = self._read_others(accesses, rejected[FORMAT], format)
-        self._read_json_lines(json_lines, others)
-        if ztunnel.rows:
+        rejected = sorted_lines[detect.REJECTED]
+        taken = self._read_others(sorted_lines[detect.ACCESS], rejected, format)
+        messages = sorted_lines[detect.MESSAGE]
+        self._read_json_lines(sorted_lines[detect.JSON], messages)
+        if detect.ZTUNNEL in sorted_lines:
             from parsers.ztunnel import read as read_ztunnel
 
-            self._add(ACCESS_LOG, read_ztunnel(ztunnel.lines), ztunnel)
-        if others.rows:
-            self._add(MESSAGE_LOG, self.parser.messages.read(others.lines, others.times()), others)
-        for reason, found_lines in rejected.items():
-            if found_lines.rows:
-                self._reject(reason, found_lines)
+            found_lines = sorted_lines[detect.ZTUNNEL]
+            self._add(ACCESS_LOG, read_ztunnel(found_lines.lines), found_lines)
+        if messages.rows:
+            self._add(MESSAGE_LOG, self.parser.messages.read(messages.lines, messages.times()), messages)
+        for reason in (detect.TOO_LONG, detect.BINARY, detect.REJECTED):
+            if reason in sorted_lines and sorted_lines[reason].rows:
+                self._reject(reason, sorted_lines[reason])
         return taken
 
-    def _strict(self, format: Format | None, lines: _Lines, spans: list[Spans], doubts: list[str]) -> None:
-        assert format is not None
+    def _strict(self, format: Format, lines: _Lines, spans: list[Spans], doubts: list[str]) -> None:
         columns = strict_rows.columns(strict_reader(format), lines.lines, spans, doubts)
         self._add(ACCESS_LOG, derived.batch(columns, len(lines.rows)), lines)
 
@@ -287,25 +274,26 @@ class _Call:
             lines = _some(lines, found.refused)
         by_format: dict[Format, tuple[_Lines, list[Spans], list[str]]] = {}
         for line, words, row in zip(lines.lines, lines.words, lines.rows, strict=True):
-            format = detect.read_as(line, formats)
-            found_spans = None if format is None else strict_reader(format).spans(line)
-            if format is None or found_spans is None:
+            fitting = detect.read_as(line, formats)
+            found_spans = None if fitting is None else strict_reader(fitting).spans(line)
+            if fitting is None or found_spans is None:
                 rejected.add(line, words, row)
                 continue
-            part, spans, doubts = by_format.setdefault(format, (_Lines(lines.frame), [], []))
+            part, spans, doubts = by_format.setdefault(fitting, (_Lines(lines.frame), [], []))
             part.add(line, words, row)
             spans.append(found_spans[0])
             doubts.append(found_spans[1])
-        for format, (part, spans, doubts) in by_format.items():
-            self._strict(format, part, spans, doubts)
-            taken[format] = np.concatenate((taken.get(format, np.empty(0, np.int64)), part.numbers()))
+        for other, (part, spans, doubts) in by_format.items():
+            self._strict(other, part, spans, doubts)
+            taken[other] = np.concatenate((taken.get(other, np.empty(0, np.int64)), part.numbers()))
         return taken
 
     def _read_json_lines(self, lines: _Lines, others: _Lines) -> None:
         """Single lines of JSON; what the reader leaves is a message."""
         if not lines.rows:
             return
-        left = self._read_json(Frame("", ()), b"\n".join(lines.lines) + b"\n", lines.numbers())
+        data = b"".join(b" ".join([*words, line]) + b"\n" for words, line in zip(lines.words, lines.lines, strict=True))
+        left = self._read_json(lines.frame.frame, data, lines.numbers())
         for i in left.tolist():
             others.add(lines.lines[i], lines.words[i], lines.rows[i])
         if len(left):
@@ -313,7 +301,7 @@ class _Call:
             sorted_lines = _some(others, order)
             others.lines, others.words, others.rows = sorted_lines.lines, sorted_lines.words, sorted_lines.rows
 
-    def _add(self, table: str, batch: pa.RecordBatch, lines: _Lines) -> None:
+    def _add(self, table: str, batch: Batch, lines: _Lines) -> None:
         further = lines.frame.from_lines(lines.words)
         for name, array in further.items():
             batch = batch.append_column(name, array)

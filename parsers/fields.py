@@ -80,7 +80,7 @@ def _field(operator: Operator, after: str | None, taken: set[str]) -> Field:
         column, kind = "", Kind.WORD
     elif column:
         taken |= filled
-    return Field(operator, column, kind, shape if _ends(shape, kind, after) else None, times)
+    return Field(operator, column, kind, shape if _ends(shape, after) else None, times)
 
 
 _CANNOT_FOLLOW = {
@@ -90,7 +90,7 @@ _CANNOT_FOLLOW = {
 }
 
 
-def _ends(shape: bytes | None, kind: Kind, after: str | None) -> bool:
+def _ends(shape: bytes | None, after: str | None) -> bool:
     """Whether a value of this shape ends in one place only, before the character `after` ('' the line's end, None another operator)."""
     if shape is None:
         return False

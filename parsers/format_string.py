@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import pyparsing as pp
@@ -77,11 +78,10 @@ def _operators(value: Any) -> list[Operator]:
 
 
 def _operator(text: str, offset: int, found: pp.ParseResults) -> Operator:
-    argument = found.get("argument")
-    length = found.get("length")
-    end = found["end"]
+    named = found.as_dict()
+    argument, length, end = named.get("argument"), named.get("length"), named["end"]
     return Operator(
-        found["command"], argument, None if length is None else int(length), text[offset:end], offset
+        named["command"], argument, None if length is None else int(length), text[offset:end], offset
     )  # fmt: skip
 
 
@@ -201,7 +201,7 @@ def _check(operator: Operator, text: str) -> None:
 
 
 def _check_neighbours(parts: list[str | Operator], text: str) -> None:
-    for left, right in zip(parts, parts[1:], strict=False):
+    for left, right in pairwise(parts):
         if isinstance(left, Operator) and isinstance(right, Operator) and not (_is_closed(left) or _is_closed(right)):
             raise ExpressionError(
                 "format",

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import pyarrow as pa
-
 from logproc.columns import WORD
 from logproc.model import Frame
 from parsers import kernels
+from parsers.arrow import Array, pa
 
 POD, CONTAINER = "k8s_pod", "k8s_container"
 
@@ -22,7 +21,8 @@ def word_columns(field: str, word: str) -> dict[str, str | None]:
     if field == "prefix":
         pod, container = prefix_parts(word)
         return {POD: pod, CONTAINER: container}
-    return {POD: word} if field == "pod" else {CONTAINER: word} if field == "container" else {}
+    named = {"pod": POD, "container": CONTAINER}.get(field)
+    return {named: word} if named else {}
 
 
 class FrameColumns:
@@ -34,9 +34,9 @@ class FrameColumns:
         self.names = tuple(dict.fromkeys(n for i in self.wanted for n in word_columns(frame.fields[i], "")))
         self.time = frame.fields.index("time") if "time" in frame.fields else None
 
-    def from_words(self, words: dict[int, pa.DictionaryArray]) -> dict[str, pa.Array]:
+    def from_words(self, words: dict[int, Array]) -> dict[str, Array]:
         """From the wanted words of all rows."""
-        found: dict[str, pa.Array] = {}
+        found: dict[str, Array] = {}
         for i, array in words.items():
             read = [word_columns(self.frame.fields[i], w) for w in array.dictionary.to_pylist()]
             for name in word_columns(self.frame.fields[i], ""):
@@ -49,7 +49,7 @@ class FrameColumns:
         found = line.split(b" ", count)
         return (found[:count], found[count]) if len(found) > count else (found, b"")
 
-    def from_lines(self, words: list[list[bytes]]) -> dict[str, pa.Array]:
+    def from_lines(self, words: list[list[bytes]]) -> dict[str, Array]:
         """From the words of lines, one list each."""
         return self.from_words(
             {
@@ -61,6 +61,6 @@ class FrameColumns:
         )
 
 
-def no_rows(names: tuple[str, ...]) -> dict[str, pa.Array]:
+def no_rows(names: tuple[str, ...]) -> dict[str, Array]:
     """The same columns without rows."""
     return {name: pa.nulls(0, WORD) for name in names}

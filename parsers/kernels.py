@@ -11,14 +11,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from logproc.columns import TIMESTAMP, UUID, WORD
+from parsers.arrow import Array, pa, pc
 from parsers.start_time import TimeLayout
 
-Array = Any
-"""An Arrow array: which one is said in words, since the stubs of its kernels tell them apart too finely to be of use."""
 Mask = npt.NDArray[np.bool_]
 Offsets = npt.NDArray[np.int32]
 Ints = npt.NDArray[np.int64]
@@ -140,9 +137,9 @@ def uuid(array: Array) -> tuple[Array, Array | None]:
     which = None if whole else np.flatnonzero(lengths == 36)
     cells = data[ends[0] : ends[-1]].reshape(rows, 36) if which is None else data[ends[which][:, None] + np.arange(36)]
     good = (cells[:, (8, 13, 18, 23)] == 45).all(axis=1)
-    nibbles = _NIBBLE[cells[:, _HEX]]
+    nibbles: Bytes = _NIBBLE[cells[:, _HEX]]
     good &= nibbles.max(axis=1, initial=0) < 16
-    values = (nibbles[:, 0::2] << 4) | nibbles[:, 1::2]
+    values: Bytes = np.bitwise_or(nibbles[:, 0::2] << np.uint8(4), nibbles[:, 1::2])
     if which is None and good.all():
         return pa.Array.from_buffers(UUID, rows, [None, pa.py_buffer(np.ascontiguousarray(values))]), None
     out = np.zeros((rows, 16), np.uint8)
@@ -159,11 +156,11 @@ def uuid(array: Array) -> tuple[Array, Array | None]:
     return ids, pc.if_else(pa.array(known), None, array)
 
 
-def _bitmap(mask: Mask) -> pa.Buffer:
+def _bitmap(mask: Mask) -> Any:
     return pa.py_buffer(np.packbits(mask, bitorder="little"))
 
 
-def masked(values: npt.NDArray[Any], type: pa.DataType, known: Mask) -> Array:
+def masked(values: npt.NDArray[Any], type: Any, known: Mask) -> Array:
     """A numeric array that is null where `known` is false."""
     bitmap = None if known.all() else _bitmap(known)
     return pa.Array.from_buffers(type, len(values), [bitmap, pa.py_buffer(np.ascontiguousarray(values))])
@@ -173,9 +170,7 @@ _HOST_BYTE = np.zeros(256, bool)
 _HOST_BYTE[list(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-")] = True
 
 
-def address(
-    array: Array, read: Callable[[str], tuple[str | None, int | None]]
-) -> tuple[Array, Array]:
+def address(array: Array, read: Callable[[str], tuple[str | None, int | None]]) -> tuple[Array, Array]:
     """`host:port` to host (dictionary) and port (uint16). What is not a plain `name:digits` is left to `read`, value by value."""
     ends, data = parts(array)
     rows = len(array)
@@ -241,7 +236,11 @@ def _short_number(used: Bytes, starts: Offsets, stops: Offsets) -> tuple[npt.NDA
     value = (words ^ _SWAR_ZEROS) & _SWAR_KEPT[np.where(fit, digits, 0)]
     fit &= ((value + _SWAR_OVER_NINE) | value) & _SWAR_HIGH == 0
     # Neighbouring digits to pairs, pairs to fours, fours to eight.
-    for factor, shift, mask in ((2561, 8, 0x00FF00FF00FF00FF), (6553601, 16, 0x0000FFFF0000FFFF), (42949672960001, 32, 0xFFFFFFFF)):
+    for factor, shift, mask in (
+        (2561, 8, 0x00FF00FF00FF00FF),
+        (6553601, 16, 0x0000FFFF0000FFFF),
+        (42949672960001, 32, 0xFFFFFFFF),
+    ):
         value = ((value * np.uint64(factor)) >> np.uint64(shift)) & np.uint64(mask)
     return value, fit
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
 from logproc.columns import TABLES
 from logproc.model import ROW_TABLES, LineNumbers, Parsed
+from parsers import kernels
+from parsers.arrow import Array, Batch, pa
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +19,13 @@ class Piece:
     """Some rows of a table and the numbers of their lines."""
 
     table: str
-    batch: pa.RecordBatch
+    batch: Batch
     rows: LineNumbers
 
 
 def parsed(pieces: Sequence[Piece], columnar: int) -> Parsed:
     """All pieces, one batch per table, rows ascending by line."""
-    tables: dict[str, pa.RecordBatch] = {}
+    tables: dict[str, Batch] = {}
     rows: dict[str, LineNumbers] = {}
     for table in ROW_TABLES:
         some = [p for p in pieces if p.table == table and p.batch.num_rows]
@@ -32,23 +34,32 @@ def parsed(pieces: Sequence[Piece], columnar: int) -> Parsed:
     return Parsed(tables, rows, columnar)
 
 
-def _merged(table: str, pieces: Sequence[Piece]) -> tuple[pa.RecordBatch, LineNumbers]:
+def _merged(table: str, pieces: Sequence[Piece]) -> tuple[Batch, LineNumbers]:
     rows = pieces[0].rows if len(pieces) == 1 else np.concatenate([p.rows for p in pieces])
     batch = pieces[0].batch
     if len(pieces) > 1:
-        columns = TABLES[table].columns
-        names = [c.name for c in columns if any(c.name in p.batch.schema.names for p in pieces)]
-        schema = pa.schema([pa.field(n, TABLES[table].column(n).arrow) for n in names])
-        # Pieces with more rows first, so that the dictionaries of the few are mapped onto theirs.
+        names = {n for p in pieces for n in p.batch.schema.names}
+        schema = pa.schema([pa.field(c.name, c.arrow) for c in TABLES[table].columns if c.name in names])
         arrays = [_joined([p.batch for p in pieces], one) for one in schema]
         batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
     if np.all(rows[1:] > rows[:-1]):
         return batch, rows
     order = np.argsort(rows, kind="stable")
-    return batch.take(pa.array(order)), rows[order]
+    columns = [_taken(batch.column(i), order) for i in range(batch.num_columns)]
+    return pa.RecordBatch.from_arrays(columns, schema=batch.schema), rows[order]
 
 
-def _joined(batches: Sequence[pa.RecordBatch], field: pa.Field) -> pa.Array:
+def _taken(array: Array, order: LineNumbers) -> Array:
+    """`array.take(order)`, cheaper where nothing has to move."""
+    if array.null_count == len(array):
+        return array
+    if isinstance(array, pa.DictionaryArray):
+        there = kernels.valid(array)
+        return kernels.word(kernels.codes(array)[order], array.dictionary, None if there is None else there[order])
+    return array.take(pa.array(order))
+
+
+def _joined(batches: Sequence[Batch], field: Any) -> Array:
     arrays = [
         b.column(field.name) if field.name in b.schema.names else pa.nulls(b.num_rows, field.type) for b in batches
     ]
@@ -57,5 +68,4 @@ def _joined(batches: Sequence[pa.RecordBatch], field: pa.Field) -> pa.Array:
     chunked = pa.chunked_array([a.cast(field.type) if a.type != field.type else a for a in arrays], field.type)
     if pa.types.is_dictionary(field.type):
         chunked = chunked.unify_dictionaries()
-    found = chunked.combine_chunks()
-    return found.chunk(0) if isinstance(found, pa.ChunkedArray) else found
+    return chunked.combine_chunks()

@@ -166,7 +166,7 @@ def meaning(command: str, argument: str | None, length: int | None) -> Meaning:
     return found
 
 
-def _meaning(command: str, argument: str | None) -> Meaning:
+def _meaning(command: str, argument: str | None) -> Meaning:  # noqa: PLR0911  one rule a line
     if command in REQUEST_COMMANDS:
         return _header(argument or "", _REQUEST_HEADERS)
     if command in RESPONSE_COMMANDS:

@@ -102,7 +102,7 @@ class TimeLayout:
     def _model(self, cells: Bytes) -> bytes | None:
         """One of the first values that is a time: all others of this width are held against its shape."""
         for row in range(min(len(cells), 64)):
-            value = cells[row].tobytes()
+            value = bytes(cells[row])
             if self.pattern.fullmatch(value):
                 return value
         return None

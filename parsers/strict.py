@@ -12,27 +12,31 @@ search from the left and one from the right decide.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from parsers.fields import FIELDS, QUOTES, Field, fields
 from parsers.format_string import Format
 from parsers.operators import NO_BLANK, NO_BLANK_NO_QUOTE
 
-Spans = list[tuple[int, int] | None]
-"""For each field of the format where its value stands; None: not proved."""
+Span = tuple[int, int]
+NOWHERE: Span = (-1, -1)
+Spans = Sequence[Span]
+"""For each field of the format where its value stands; NOWHERE: not proved."""
 
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """Literals and shaped fields that stand together. `literal` where there is no field in it."""
+    """Literals and shaped fields that stand together. `literal` where there is no field in it; `fields`: how many there are."""
 
     literal: bytes | None
     pattern: re.Pattern[bytes]
-    fields: tuple[int, ...]
+    fields: int
 
 
-_Place = tuple[int, int, "re.Match[bytes] | None"]
+_Match = re.Match[bytes]
+_NO_MATCH: _Match | None = None
 
 
 class StrictReader:
@@ -42,18 +46,20 @@ class StrictReader:
         self.parts = fields(format)
         self.fields: tuple[Field, ...] = tuple(p for p in self.parts if isinstance(p, Field))
         self.quotes = sum(p.count('"') for p in self.parts if isinstance(p, str))
-        self.blocks, self.free = _blocks(self.parts)
+        self.blocks = _blocks(self.parts)
         self._simple = simple(self.parts)
         self.pattern = b"|".join(b.pattern.pattern for b in self.blocks)
         """The same for formats that print the same shapes."""
-        self._simple_groups = tuple(range(1, len(self.fields) + 1))
+        self._start, self._end = self.blocks[0].pattern, self.blocks[-1]
+        self._middle = [(b.literal, len(b.literal or b""), b.pattern.search) for b in self.blocks[1:-1]]
 
     def spans(self, line: bytes) -> tuple[Spans, str] | None:
         """Where the fields of a line (without its newline) stand, and why it is doubtful ('' for a sure line); None: it does not fit."""
         # Values without quotes and without the marks that follow them: nothing could stand anywhere else.
-        found = self._simple.fullmatch(line) if self._simple else None
-        if found is not None:
-            return [found.span(g) for g in self._simple_groups], ""
+        if self._simple is not None:
+            found = self._simple.fullmatch(line)
+            if found is not None:
+                return found.regs[1:], ""
         return self._search(line)
 
     def exact(self, line: bytes) -> bool:
@@ -64,104 +70,100 @@ class StrictReader:
         return self._simple.fullmatch(line) is not None
 
     def _search(self, line: bytes) -> tuple[Spans, str] | None:
-        blocks = self.blocks
-        spans: Spans = [None] * len(self.fields)
-        first = blocks[0].pattern.match(line)
-        if first is None or (len(blocks) == 1 and first.end() != len(line)):
+        found = self._start.match(line)
+        if found is None:
             return None
-        for group, index in enumerate(blocks[0].fields, 1):
-            spans[index] = first.span(group)
-        if len(blocks) == 1:
-            return spans, ""
-        earliest: list[_Place] = [(0, first.end(), first)]
-        at = first.end()
-        for block in blocks[1:-1]:
-            place = _first(block, line, at)
-            if place is None:
-                return None
-            earliest.append(place)
-            at = place[1]
-        ends = _ends(blocks[-1], line, at)
-        if not ends:
+        if len(self.blocks) == 1:
+            return (found.regs[1:], "") if found.end() == len(line) else None
+        # From the left: each block at the first place after the one before.
+        starts, ends, matches = [0], [found.end()], [found]
+        at = ends[0]
+        for literal, size, search in self._middle:
+            if literal is not None:
+                start = line.find(literal, at)
+                if start < 0:
+                    return None
+                at = start + size
+                matches.append(_NO_MATCH)  # type: ignore[arg-type]  # no fields, so it is never asked
+            else:
+                match = search(line, at)
+                if match is None:
+                    return None
+                start, at = match.span()
+                matches.append(match)
+            starts.append(start)
+            ends.append(at)
+        last = _reaching_the_end(self._end, line, at)
+        if not last:
             return None
-        earliest.append(ends[0])
-        latest = [*earliest[:-1], ends[-1]]
-        limit = ends[-1][0]
-        for i in range(len(blocks) - 2, 0, -1):
-            latest[i] = _last(blocks[i], line, earliest[i], limit)
-            limit = latest[i][0]
-        sure = True
-        proved = [a[0] == b[0] for a, b in zip(earliest, latest, strict=True)]
-        for i in range(1, len(blocks)):
-            if not proved[i]:
-                sure = False
-                continue
-            match = earliest[i][2]
-            if match is not None:
-                for group, index in enumerate(blocks[i].fields, 1):
-                    spans[index] = match.span(group)
-            if proved[i - 1]:
-                spans[self.free[i - 1]] = (earliest[i - 1][1], earliest[i][0])
-        if sure:
+        starts.append(last[0][0])
+        matches.append(last[0][1])  # type: ignore[arg-type]
+        # From the right: each at the last place before the one after. Where both are one place, there is no other.
+        limit = last[-1][0]
+        proved = [limit == starts[-1]]
+        for i in range(len(self._middle) - 1, -1, -1):
+            literal, _, search = self._middle[i]
+            if literal is not None:
+                limit = line.rfind(literal, starts[i + 1], limit)
+            else:
+                limit = _last(search, line, starts[i + 1], limit)
+            proved.append(limit == starts[i + 1])
+        proved.append(True)
+        proved.reverse()
+        return self._collect(line, starts, ends, matches, proved)
+
+    def _collect(
+        self, line: bytes, starts: list[int], ends: list[int], matches: list[_Match], proved: list[bool]
+    ) -> tuple[Spans, str]:
+        spans: list[Span] = []
+        for i, block in enumerate(self.blocks):
+            if i:
+                spans.append((ends[i - 1], starts[i]) if proved[i] and proved[i - 1] else NOWHERE)
+            if block.fields:
+                spans += matches[i].regs[1:] if proved[i] else (NOWHERE,) * block.fields
+        if all(proved):
             return spans, ""
         return spans, QUOTES if line.count(b'"') > self.quotes else FIELDS
 
 
-def _first(block: Block, line: bytes, at: int) -> _Place | None:
-    if block.literal is not None:
-        start = line.find(block.literal, at)
-        return None if start < 0 else (start, start + len(block.literal), None)
-    found = block.pattern.search(line, at)
-    return None if found is None else (found.start(), found.end(), found)
-
-
-def _last(block: Block, line: bytes, first: _Place, limit: int) -> _Place:
-    """The last place that ends at or before `limit`; `first` is one."""
-    if block.literal is not None:
-        start = line.rfind(block.literal, first[0], limit)
-        return (start, start + len(block.literal), None)
-    last = first
-    search = block.pattern.search
-    found = search(line, first[0] + 1, limit)
+def _last(search: Callable[..., _Match | None], line: bytes, first: int, limit: int) -> int:
+    """The last place at which a block stands that ends at or before `limit`; `first` is one."""
+    found = search(line, first + 1, limit)
     while found is not None:
-        last = (found.start(), found.end(), found)
-        found = search(line, found.start() + 1, limit)
-    return last
+        first = found.start()
+        found = search(line, first + 1, limit)
+    return first
 
 
-def _ends(block: Block, line: bytes, at: int) -> list[_Place]:
+def _reaching_the_end(block: Block, line: bytes, at: int) -> list[tuple[int, _Match | None]]:
     """First and last place at or after `at` from which the block reaches the line's end."""
     if block.literal is not None:
         start = len(line) - len(block.literal)
-        return [(start, len(line), None)] if start >= at and line.endswith(block.literal) else []
-    places: list[_Place] = []
+        return [(start, None)] if start >= at and line.endswith(block.literal) else []
+    places: list[tuple[int, _Match | None]] = []
     found = block.pattern.search(line, at)
     while found is not None:
-        places[1:] = [(found.start(), found.end(), found)]
+        places[1:] = [(found.start(), found)]
         found = block.pattern.search(line, found.start() + 1)
     return places
 
 
-def _blocks(parts: Sequence[str | Field]) -> tuple[tuple[Block, ...], tuple[int, ...]]:
-    """The blocks, and the number of the free field before each but the first."""
+def _blocks(parts: Sequence[str | Field]) -> tuple[Block, ...]:
+    """The blocks; a free field stands between any two."""
     blocks: list[Block] = []
-    free: list[int] = []
-    pattern, literal, held, index = b"", b"", list[int](), 0
+    pattern, literal, held = b"", b"", 0
     for part in parts:
         if isinstance(part, str):
             text = part.encode()
             pattern, literal = pattern + re.escape(text), literal + text
-            continue
-        if part.shape is None:
-            blocks.append(Block(None if held else literal, re.compile(pattern), tuple(held)))
-            free.append(index)
-            pattern, literal, held = b"", b"", []
+        elif part.shape is None:
+            blocks.append(Block(None if held else literal, re.compile(pattern), held))
+            pattern, literal, held = b"", b"", 0
         else:
             pattern += b"(" + part.shape + b")"
-            held.append(index)
-        index += 1
-    blocks.append(Block(None if held else literal, re.compile(pattern + rb"\Z"), tuple(held)))
-    return tuple(blocks), tuple(free)
+            held += 1
+    blocks.append(Block(None if held else literal, re.compile(pattern + rb"\Z"), held))
+    return tuple(blocks)
 
 
 def simple(parts: Sequence[str | Field]) -> re.Pattern[bytes] | None:
@@ -185,7 +187,7 @@ def simple(parts: Sequence[str | Field]) -> re.Pattern[bytes] | None:
     for number, stretch in enumerate(stretches):
         marks = {
             after[0] if isinstance(after, str) else ""
-            for field, after in zip(stretch, stretch[1:], strict=False)
+            for field, after in pairwise(stretch)
             if isinstance(field, Field) and field.shape is None
         }
         shaped = any(isinstance(p, Field) and p.shape is not None for p in stretch)
