@@ -18,6 +18,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Protocol, TypeVar
 
+from logproc.errors import ConfigError
 from logproc.output import Format, text_table
 from logproc.text_table import Heading, Kind
 
@@ -41,6 +42,8 @@ _EXACT: Mapping[str, Any] = {
 _KILL_SECONDS = 3.0
 
 _COMMENT = re.compile(r"\s+|--[^\n]*(?:\n|$)|#![^\n]*(?:\n|$)|/\*.*?\*/", re.DOTALL)
+_TOKEN = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|`(?:[^`\\]|\\.)*`|--[^\n]*|/\*.*?\*/|;", re.DOTALL)
+"""What may hold a `;` that ends nothing, and one that ends a statement."""
 _ANSWERS = re.compile(r"(?:select|with|show|describe|desc|explain|exists|values|check)\b|\(", re.IGNORECASE)
 _OWN_FORMAT = re.compile(r"\bFORMAT\s+(\w+)\s*$", re.IGNORECASE)
 _NUMBER = re.compile(r"(?:U?Int\d+|Float\d+|BFloat16|Decimal.*)")
@@ -82,10 +85,18 @@ class Statement:
 
     @classmethod
     def of(cls, text: str) -> Statement:
-        """Read a statement as it was typed: a `;` at its end and comments around it do not matter."""
-        sql = text.strip()
-        while sql.endswith(";"):
-            sql = sql[:-1].rstrip()
+        """Read a statement as it was typed: a `;` at its end and comments around it do not matter.
+
+        Raises ConfigError for more than one, of which the embedded engine would run all and mix their results.
+        """
+        sql = text
+        for token in _TOKEN.finditer(text):
+            if token[0] == ";":
+                sql = text[: token.start()]
+                if not _is_blank(text[token.end() :].replace(";", " ")):
+                    raise ConfigError("there is more than one statement", "give one at a time")
+                break
+        sql = sql.strip()
         begin = 0
         while found := _COMMENT.match(sql, begin):
             begin = found.end()
@@ -97,7 +108,11 @@ class Statement:
     @property
     def empty(self) -> bool:
         """There is nothing in it but comments."""
-        return not _COMMENT.sub("", self.sql)
+        return _is_blank(self.sql)
+
+
+def _is_blank(sql: str) -> bool:
+    return not _COMMENT.sub("", sql)
 
 
 def show(

@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,6 +83,9 @@ def _run(args: list[str], stdin: bytes) -> dict[str, Any]:
             main()
         except SystemExit as left:
             code = left.code or 0
+        except BaseException:
+            code = 1
+            traceback.print_exc()
         sys.stdout.flush()
         sys.stderr.flush()
         out.seek(0)
