@@ -25,13 +25,13 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(slots=True)
 class Texts:
-    """Rows as texts: `columns[key][row]`, null where the key is absent or null; `extra` are further (row, key, text).
+    """Rows as texts: `columns[key][row]` (strings or a dictionary of them), null where the key is absent or null; `extra` are further (row, key, text).
 
     `doubts[row]` says why a row is doubtful.
     """
 
     rows: int
-    columns: Mapping[str, pa.StringArray]
+    columns: Mapping[str, Any]
     extra: list[tuple[int, str, str]] = field(default_factory=list)
     doubts: dict[int, str] = field(default_factory=dict)
 
@@ -44,7 +44,7 @@ def build(texts: Texts, keys: Keys) -> pa.RecordBatch:
     for key in texts.columns:
         meaning = keys.meaning(key)
         if meaning is None:
-            extra.append((key, _without_missing(texts.columns[key])))
+            extra.append((key, _without_missing(_plain(texts.columns[key]))))
         else:
             bound.setdefault(meaning.column, []).append((meaning, key))
     for named in bound.values():
@@ -62,6 +62,10 @@ def build(texts: Texts, keys: Keys) -> pa.RecordBatch:
     return derived.batch(columns, texts.rows)
 
 
+def _plain(array: Any) -> Any:
+    return array.dictionary_decode() if isinstance(array, pa.DictionaryArray) else array
+
+
 def _without_missing(array: pa.StringArray) -> pa.StringArray:
     missing = pc.equal(array, MISSING)
     return cast("pa.StringArray", pc.if_else(missing, None, array)) if pc.any(missing).as_py() else array
@@ -74,9 +78,9 @@ def _first(
     extra: list[tuple[str, pa.Array]],
 ) -> pa.StringArray:
     """In each row the first key that tells something; what further keys tell goes into `extra`."""
-    array = _without_missing(array)
+    array = _without_missing(_plain(array))
     for _, key in others:
-        other = _without_missing(columns[key])
+        other = _without_missing(_plain(columns[key]))
         extra.append((key, pc.if_else(array.is_valid(), other, None)))
         array = cast("pa.StringArray", pc.coalesce(array, other))
     return array
@@ -100,7 +104,9 @@ def _fill(columns: Columns, meaning: Meaning, key: str, array: pa.StringArray, t
         columns[name] = array
     else:
         read = {Kind.FLAGS: values.flags, Kind.CLUSTER: _cluster}.get(kind, _word)
-        columns[name] = derived.words(cast("pa.DictionaryArray", array.dictionary_encode()), read)
+        columns[name] = derived.words(
+            array if isinstance(array, pa.DictionaryArray) else array.dictionary_encode(), read
+        )
 
 
 def _word(text: str) -> str | None:

@@ -93,6 +93,18 @@ class Keys:
     def _meaning(self, key: str) -> Meaning | None:
         return self._template.get(key) if self._template is not None else _of_name(key)
 
+    def is_word(self, key: str) -> bool:
+        """Whether a key's values are few and stay text, so that they are worth a dictionary."""
+        meaning = self.meaning(key)
+        return meaning is not None and meaning.kind in (
+            Kind.METHOD,
+            Kind.PROTOCOL,
+            Kind.FLAGS,
+            Kind.CLUSTER,
+            Kind.SNI,
+            Kind.WORD,
+        )
+
     def is_access_log(self, keys: Iterable[str]) -> bool:
         """Whether an object with these keys is an access log, and no message of a program."""
         names = list(keys)

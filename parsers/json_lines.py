@@ -7,9 +7,11 @@ end in the same columns (`json_columns`). What is JSON and no access log is left
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,11 +24,20 @@ from parsers.format_string import Format
 from parsers.frames import FrameColumns
 from parsers.json_columns import MISSING, Texts, build
 from parsers.json_keys import Keys
+from parsers.json_layout import NULL_STRING, Layout, LayoutReader
 from parsers.json_object import GATEWAY_KEY, GATEWAY_KEYS, Object, read_object
-from parsers.json_tokens import MAX_KEYS, Flat, KeyTable, read_flat
+from parsers.json_tokens import Flat, FlatReader
 from parsers.merge import Piece
 from parsers.times import timestamps
 
+FEW = 24
+"""Lines that are read one by one rather than by column."""
+SAMPLE = 16
+"""Lines of which the most frequent layout is tried next."""
+LAYOUTS = 64
+"""Layouts remembered."""
+LAYOUTS_AT_ONCE = 8
+"""Layouts tried on one chunk."""
 BLOCK = 1 << 20
 """Bytes that are cut into tokens at a time: what is in work then stays in the processor's cache."""
 KEPT_BYTES = 64 << 10
@@ -39,13 +50,22 @@ Bools = npt.NDArray[np.bool_]
 _KEY = re.compile(rb'"([^"\\]{1,64})" ?:')
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Rows that were read alike: their line numbers, and their columns by key."""
+
+    rows: Ints
+    columns: dict[str, Any]
+
+
 class JsonReader:
     """Reads lines of JSON access logs. `template`: a compiled JSON format, which says what each key means; else the known names do."""
 
     def __init__(self, template: Format | None = None) -> None:
         self._keys = Keys(template.json if template is not None else None)
         self._is_access_log = lru_cache(4096)(self._keys.is_access_log)
-        self._table = KeyTable()
+        self._layout = lru_cache(LAYOUTS)(lambda layout: LayoutReader(layout, self._keys.is_word))
+        self._objects = FlatReader()
 
     def read(self, data: bytes, lines: int, frame: Frame) -> Parsed:
         """One row for each of `lines` lines that is an access log, or begins as one and is broken (`rejected_line`).
@@ -54,40 +74,72 @@ class JsonReader:
         """
         if lines == 0:
             return Parsed({}, {})
-        if len(self._table.names) >= MAX_KEYS:
-            self._table = KeyTable()  # full of keys that are long gone, or of what somebody invents
         framed = FrameColumns(frame)
         ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n"))
         starts = np.concatenate((np.zeros(1, np.int64), ends[:-1] + 1))
         begins, single = _behind_frame(data, starts, ends, len(frame.fields))
         single |= _suspects(data, ends)
-        flats: list[tuple[Ints, dict[str, pa.StringArray]]] = []
-        (many,) = np.nonzero(~single)
-        for part in _blocks(begins, ends, many):
-            flat, rest = self._flat(data, begins[part], ends[part])
-            single[part[rest]] = True
-            flats.append((part[flat.rows], flat.columns))
+        if lines < FEW:
+            single[:] = True
+        groups: list[_Group] = []
+        left = np.flatnonzero(~single)
+        if len(left):
+            left = self._by_layout(data, begins, ends, left, groups)
+        for part in _blocks(begins, left):
+            single[part[self._by_keys(data, begins[part], ends[part], part, groups)]] = True
 
         def line(row: int) -> bytes:
             return data[starts[row] : ends[row]]
 
-        pieces = self._many(flats, framed, line)
+        pieces = [self._piece(group, framed, line) for group in groups]
         columnar = sum(len(p.rows) for p in pieces)
         pieces += self._singles(np.flatnonzero(single).tolist(), framed, line)
         return merge.parsed(pieces, columnar)
 
-    def _flat(self, data: bytes, begins: Ints, ends: Ints) -> tuple[Flat, Ints]:
-        """The access logs among flat objects, and the numbers of the lines that must be read one by one."""
+    def _by_layout(self, data: bytes, begins: Ints, ends: Ints, left: Ints, groups: list[_Group]) -> Ints:
+        """Read the lines of the most frequent layouts; the lines that are left."""
+        tried: set[Layout] = set()
+        while len(left) >= FEW and len(tried) < LAYOUTS_AT_ONCE:
+            votes: Counter[Layout] = Counter()
+            for row in left[:: max(1, len(left) // SAMPLE)].tolist():
+                layout = Layout.of_line(data[begins[row] : ends[row]])
+                if layout is not None and layout not in tried and not _is_gateways(layout):
+                    votes[layout] += 1
+            (best, count), *_ = votes.most_common(1) or [(None, 0)]
+            if best is None or count < 2:
+                break
+            tried.add(best)
+            reader = self._layout(best)
+            if not reader.possible:
+                continue
+            whole = len(left) == len(ends) and begins[0] == 0 and (begins[1:] == ends[:-1] + 1).all()
+            chunk = (
+                data
+                if whole
+                else b"".join(
+                    [data[a:b] for a, b in zip(begins[left].tolist(), (ends[left] + 1).tolist(), strict=True)]
+                )
+            )
+            taken, columns = reader.read(chunk, len(left))
+            if self._is_access_log(best.keys):
+                groups.append(_Group(left[taken], columns))
+            left = left[~taken]
+        return left
+
+    def _by_keys(self, data: bytes, begins: Ints, ends: Ints, numbers: Ints, groups: list[_Group]) -> Ints:
+        """Read flat objects whatever the order of their keys; which of the lines must be read one by one."""
         first, last = int(begins[0]), int(ends[-1]) + 1
-        flat = read_flat(data[first:last], begins - first, ends - first, self._table)
+        flat = self._objects.read(data[first:last], begins - first, ends - first)
         taken = self._access_logs(flat)
         rest = flat.unread
         if GATEWAY_KEY in flat.columns:
-            # A client can add keys to the line of a text format, but not take one away.
             gateway = flat.seen[flat.names.index(GATEWAY_KEY)] & (flat.seen.sum(axis=0) != len(GATEWAY_KEYS))
             rest = np.concatenate((rest, flat.rows[gateway]))
             taken &= ~gateway
-        return (flat if taken.all() else flat.filter(taken)), rest
+        if taken.any():
+            flat = flat if taken.all() else flat.filter(taken)
+            groups.append(_Group(numbers[flat.rows], flat.columns))
+        return rest
 
     def _access_logs(self, flat: Flat) -> Bools:
         seen = flat.seen
@@ -99,33 +151,10 @@ class JsonReader:
         answers = [self._is_access_log(tuple(names[keys])) for keys in sets.T]
         return np.array(answers, bool)[which.ravel()] if answers else np.zeros(0, bool)
 
-    def _many(
-        self,
-        flats: Sequence[tuple[Ints, dict[str, pa.StringArray]]],
-        framed: FrameColumns,
-        line: Callable[[int], bytes],
-    ) -> list[Piece]:
-        flats = [f for f in flats if len(f[0])]
-        if not flats:
-            return []
-        rows = np.concatenate([r for r, _ in flats])
-        names = dict.fromkeys(name for _, columns in flats for name in columns)
-        columns = {
-            name: pa.concat_arrays([c[name] if name in c else pa.nulls(len(r), TEXT) for r, c in flats])
-            if len(flats) > 1
-            else flats[0][1][name]
-            for name in names
-        }
-        batch = build(Texts(len(rows), columns), self._keys)
-        return [
-            _piece(
-                ACCESS_LOG,
-                batch,
-                rows,
-                framed,
-                [framed.split(line(r))[0] for r in rows.tolist()] if framed.names else [],
-            )
-        ]
+    def _piece(self, group: _Group, framed: FrameColumns, line: Callable[[int], bytes]) -> Piece:
+        batch = build(Texts(len(group.rows), group.columns), self._keys)
+        words = [framed.split(line(row))[0] for row in group.rows.tolist()] if framed.names else []
+        return _piece(ACCESS_LOG, batch, group.rows, framed, words)
 
     def _singles(self, rows: Sequence[int], framed: FrameColumns, line: Callable[[int], bytes]) -> list[Piece]:
         objects: list[Object] = []
@@ -217,13 +246,17 @@ def _behind_frame(data: bytes, starts: Ints, ends: Ints, words: int) -> tuple[In
 
 
 def _suspects(data: bytes, ends: Ints) -> Bools:
-    """Lines with a backslash, a control character or bytes that are no UTF-8."""
+    """Lines with a backslash, a control character, bytes that are no UTF-8, or a string `null`."""
     found = np.zeros(len(ends), bool)
     text = np.frombuffer(data, np.uint8)
     if b"\\" in data:
         found[np.searchsorted(ends, np.flatnonzero(text == ord("\\")))] = True
     if np.count_nonzero(text < ord(" ")) != len(ends):
         found[np.searchsorted(ends, np.flatnonzero((text < ord(" ")) & (text != ord("\n"))))] = True
+    at = data.find(NULL_STRING)
+    while at >= 0:
+        found[np.searchsorted(ends, at)] = True
+        at = data.find(NULL_STRING, at + 1)
     if not data.isascii():
         try:
             data.decode()
@@ -238,9 +271,13 @@ def _suspects(data: bytes, ends: Ints) -> Bools:
     return found
 
 
-def _blocks(begins: Ints, ends: Ints, rows: Ints) -> list[Ints]:
+def _is_gateways(layout: Layout) -> bool:
+    """Whether it may be a line of Envoy Gateway's text format with keys that a client added."""
+    return GATEWAY_KEY in layout.keys and layout.keys[0] == GATEWAY_KEYS[0] and layout.keys != GATEWAY_KEYS
+
+
+def _blocks(begins: Ints, rows: Ints) -> list[Ints]:
     """These rows in runs of about BLOCK bytes."""
     if len(rows) == 0:
         return []
-    (cuts,) = np.nonzero(np.diff(begins[rows] // BLOCK))
-    return [part for part in np.split(rows, cuts + 1) if len(part)]
+    return np.split(rows, np.flatnonzero(np.diff(begins[rows] // BLOCK)) + 1)
