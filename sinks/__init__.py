@@ -5,10 +5,13 @@ from __future__ import annotations
 import difflib
 import importlib
 import pkgutil
+import re
 
 from logproc.errors import ConfigError
 from logproc.model import Sink
 from logproc.urls import Url
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]+:")
 
 
 def make_sink(text: str) -> Sink:
@@ -16,7 +19,7 @@ def make_sink(text: str) -> Sink:
 
     Raises ConfigError for an unknown scheme or option.
     """
-    url = Url.parse(text, default_scheme="chdb")
+    url = parse(text)
     modules = [m.name for m in pkgutil.iter_modules(__path__)]
     if url.scheme in modules:
         factory = getattr(importlib.import_module(f"{__name__}.{url.scheme}"), "sink", None)
@@ -29,6 +32,11 @@ def make_sink(text: str) -> Sink:
         f"{text}: no sink answers {url.scheme}:",
         (f"did you mean {near[0]}:? " if near else "") + f"known: {', '.join(f'{k}:' for k in known)}",
     )
+
+
+def parse(text: str) -> Url:
+    """A URL of a sink or store; a path is an embedded store. `clickhouse:host` is a mistyped URL, not a folder of that name."""
+    return Url.parse(text, default_scheme="" if _SCHEME.match(text) else "chdb")
 
 
 def schemes() -> list[str]:

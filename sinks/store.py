@@ -9,8 +9,7 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from logproc.errors import ConfigError, QueryError
-from logproc.urls import Url
-from sinks import chdb, clickhouse, ddl
+from sinks import chdb, clickhouse, ddl, parse
 from sinks.answers import translated
 from sinks.connection import Connection, literal
 
@@ -63,7 +62,7 @@ def open_store(text: str, *, create: bool = False) -> Store:
 
     Raises ConfigError (no such store, wrong password ...), StateError (in use by another process), Unavailable.
     """
-    url = Url.parse(text, default_scheme="chdb")
+    url = parse(text)
     if url.scheme == "chdb":
         connection, database = chdb.connect(chdb.folder_of(url), create=create), ddl.DATABASE
     elif url.scheme == "clickhouse":

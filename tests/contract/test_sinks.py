@@ -29,6 +29,7 @@ def test_the_folder_of_sinks_is_the_list_of_schemes() -> None:
     [
         ("clickhose://localhost:8123", "did you mean clickhouse:"),
         ("ddl:///x", "known:"),
+        ("clickhouse:localhost", "no host"),
         ("null:?fast=1", "has no option 'fast'"),
         ("stdout:?encoding=xml", "no encoding 'xml'"),
         ("parquet:", "needs a folder"),

@@ -89,7 +89,7 @@ def test_upgrades_are_numbered_without_gaps() -> None:
 
 def test_an_upgrade_runs_once_and_keeps_the_rows(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     ddl.apply(database.connection, database.name)
-    database.command("INSERT INTO {db}.message_log (message) VALUES ('kept')")
+    database.command("INSERT INTO {db}.message_log (timestamp, message) VALUES (now(), 'kept')")
     upgrade = ddl.Upgrade(
         ddl.VERSION + 1, "a column more", ("ALTER TABLE {database}.message_log ADD COLUMN IF NOT EXISTS more String",)
     )
@@ -139,6 +139,5 @@ def test_reading_one_hour_skips_the_granules_of_the_others(database: Database) -
     granules = [
         line.split("Granules: ")[1].split("/") for line in plan.splitlines() if "Granules: " in line and "/" in line
     ]
-    read, of = granules[-1]
 
-    assert int(read) <= 2 < int(of)
+    assert any(int(read) <= 2 < int(of) for read, of in granules), plan
