@@ -127,10 +127,10 @@ class _Run:
         self._say_hello()
 
     def _default_start(self) -> float:
-        """Now, less the length of the run, on a whole second: what was simulated has just happened."""
-        now = float(int(time.time()))
+        """Now, less the length of the run, on a whole second: what is simulated has just happened. In real time: now."""
         if self.options.live:
-            return now
+            return time.time()
+        now = float(int(time.time()))
         by_requests = self.options.requests / self.rate if self.options.requests else math.inf
         return now - math.ceil(min(by_requests, self.seconds or math.inf))
 
@@ -219,7 +219,7 @@ class _Run:
             when, owner = self.restarts.pop(0)
             self.schedule.write(when)
             self.place.restart(owner)
-            self._say(owner, messages.startup(self.mesh.pods[owner // 2], when + SECOND, self.rng))
+            self._say(owner, messages.startup(self.mesh.pods[owner // 2], when, self.rng))
         self.schedule.write(until)
         if self.options.live and self.truth is not None:
             self.truth.flush()

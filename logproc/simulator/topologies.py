@@ -26,16 +26,16 @@ def bookinfo() -> Topology:
 
     ratings = Call(
         host("ratings"), 9080, (Target("ratings-v1"),), ("/ratings/{n}",), work_ms=3,
-        response_bytes=(48, 48), faults={"UF_app": 0.002, "UC": 0.002},
+        response_bytes=(48, 48), faults={"UF_app": 0.004, "UC": 0.004},
     )  # fmt: skip
     reviews = Call(
         host("reviews"), 9080,
         (Target("reviews-v1", subset="v1"), Target("reviews-v2", subset="v2", calls=(ratings,)), Target("reviews-v3", subset="v3", calls=(ratings,))),
-        ("/reviews/{n}",), work_ms=9, timeout_ms=1500, response_bytes=(295, 379), faults={"UT": 0.004, "UF": 0.003, "URX": 0.002},
+        ("/reviews/{n}",), work_ms=9, timeout_ms=1500, response_bytes=(295, 379), faults={"UT": 0.004, "UF": 0.004, "URX": 0.004},
     )  # fmt: skip
     details = Call(
         host("details"), 9080, (Target("details-v1"),), ("/details/{n}",), work_ms=2,
-        response_bytes=(178, 178), faults={"UH": 0.002, "UC_race": 0.001},
+        response_bytes=(178, 178), faults={"UH": 0.003, "UC_race": 0.002, "RBAC": 0.004},
     )  # fmt: skip
     database = Call(
         host("mongodb"), 27017, (Target("mongodb-v1"),), kind="tcp", work_ms=900, probability=0.05,
@@ -194,14 +194,14 @@ def mushop() -> Topology:
         faults={"DC": 0.004, "UT": 0.002, "UF_tls": 0.001},
     )  # fmt: skip
     assets = Call(
-        host("assets"), 80, (Target("mushop-assets"),), ("/assets/images/products/{n}.jpg", "/assets/fonts/{word}.woff2"),
+        host("assets"), 80, (Target("mushop-assets"),), ("/assets/images/products/{n}/{word}.jpg", "/assets/fonts/{word}.woff2"),
         target_port=3000, authority="shop.example.com", route="assets", work_ms=2, response_bytes=(4000, 180_000), faults={"app_404": 0.02},
     )  # fmt: skip
     storefront = Call(
         host("storefront"), 80,
         (Target("mushop-storefront", 9, "original"), Target("mushop-storefrontv2", 1, "beta")),
         ("/", "/styles/app.css", "/product/{uuid}", "/商品/{n}?q=茶"), target_port=8080, authority="shop.example.com", work_ms=2,
-        response_bytes=(1200, 52_000), faults={"NR": 0.004, "NC": 0.002, "UH": 0.002, "DC": 0.002},
+        response_bytes=(1200, 52_000), faults={"NR": 0.004, "NC": 0.005, "UH": 0.002, "DC": 0.002},
     )  # fmt: skip
     fulfillment = service("fulfillment", "/fulfillment/{uuid}", {"DI": 0.1}, methods=("PUT",), request_bytes=(100, 300))
     names = (
