@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import pkgutil
+import select
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
@@ -58,6 +59,26 @@ class Commands(typer.core.TyperGroup):
         """The command, or None where there is none of that name."""
         return load(cmd_name) if cmd_name in command_names() else None
 
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command. A reader that has left is told apart here, before typer makes exit code 1 of it."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            if _reader_has_left():
+                raise ReaderLeftError from error
+            raise
+
+
+class ReaderLeftError(Exception):
+    """Nobody reads standard output any more (`| head`), which is no error."""
+
+
+def _reader_has_left() -> bool:
+    """Standard output is a pipe that is closed at its other end; a broken pipe elsewhere is an error."""
+    poll = select.poll()
+    poll.register(1, 0)
+    return any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
+
 
 app = typer.Typer(
     cls=Commands,
@@ -83,9 +104,9 @@ def _root(
         envvar="LOGPROC_CONFIG",
         show_default="~/.config/logproc/config.toml, /etc/logproc/config.toml",
     ),
-    version: bool = typer.Option(
+    version: bool = typer.Option(  # noqa: ARG001
         False, "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
-    ),  # noqa: ARG001
+    ),
 ) -> None:
     """Envoy and Istio access logs to typed columns in ClickHouse, every line exactly once.
 
@@ -125,8 +146,8 @@ def main() -> None:
         sys.exit(EXIT_USAGE)
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader has left (`| head`): not an error, and nothing more may be flushed into the closed pipe.
+    except (BrokenPipeError, ReaderLeftError):
+        # Nothing more may be flushed into the closed pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     sys.exit(code if isinstance(code, int) else 0)
