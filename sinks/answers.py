@@ -60,8 +60,11 @@ def one_line(error: BaseException, limit: int = 400) -> str:
 
 
 def outcome_unknown(error: BaseException) -> bool:
-    """The server may or may not have done what was asked: there was no answer, or it speaks of time or a lost connection."""
-    return code_of(error) in {0, 159, 209, 210, 236, 279, 394}
+    """The server may or may not have done what was asked: no answer, a time-out, a lost connection, a cancelled query.
+
+    216: clickhouse-connect has repeated a request without answer, and the first is still running.
+    """
+    return code_of(error) in {0, 159, 209, 210, 216, 236, 279, 394}
 
 
 def when_opening(error: BaseException, place: str) -> LogprocError:

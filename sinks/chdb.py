@@ -18,8 +18,8 @@ from sinks.clickhouse import ClickHouseSink
 from sinks.connection import Connection, arrow_stream, literal, quoted
 from sinks.ddl import DATABASE
 
-_OURS = {"data", "metadata", "store", "status", "tmp"}
-"""Two of these are in every chDB folder; in a folder of anything else hardly."""
+_OURS = {"data", "metadata", "metadata_dropped", "status", "store", "tmp"}
+"""What is in a chDB folder; in one that was opened and never written to only some of it."""
 
 
 def sink(url: Url) -> ClickHouseSink:
@@ -88,7 +88,8 @@ def _check(folder: Path, *, create: bool) -> None:
         names = {p.name for p in folder.iterdir()}
     except OSError as error:
         raise ConfigError(f"{folder}: {error.strerror or error}") from error
-    if names and len(names & _OURS) < 2:
+    if names and (not names & _OURS or ("metadata" not in names and names - _OURS)):
+        # A folder such as /data has a `tmp` as well, beside other things.
         raise ConfigError(
             f"{folder} has other files in it and is no store", "name an empty folder, or one that does not exist yet"
         )

@@ -64,7 +64,12 @@ class Connection:
         """Insert all rows as one block. `table` is qualified and quoted. Raises what clickhouse-connect raises."""
         body = arrow_stream(rows, pa.ipc.IpcWriteOptions(compression="lz4"))
         self.client.raw_insert(
-            table, rows.schema.names, body.to_pybytes(), {**settings, "query_id": query_id}, "ArrowStream"
+            table,
+            rows.schema.names,
+            body.to_pybytes(),
+            # Without the wait an answer can begin with 200 and end with an error.
+            {**settings, "query_id": query_id, "wait_end_of_query": 1},
+            "ArrowStream",
         )
 
     def close(self) -> None:
