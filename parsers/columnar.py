@@ -87,7 +87,7 @@ class ColumnarReader:
             columns = self._convert(table, found, taken, good)
             if not good.all():
                 # What one line has wrong shows in no other, but is rare: convert again what is left.
-                table = table.filter(pa.array(good))
+                table = _filtered(table, good)
                 taken = taken[good]
                 columns = self._convert(table, found, taken, np.ones(len(taken), bool)) if len(taken) else {}
         if len(taken):
@@ -160,7 +160,7 @@ class ColumnarReader:
         parsed = np.ones(lines, bool)
         parsed[np.array(refused, np.int64) - 1] = False
         if not fits.all():
-            table = table.filter(pa.array(fits[parsed]))
+            table = _filtered(table, fits[parsed])
         return table, np.flatnonzero(parsed & fits)
 
     def _words_alone(self, found: Selected) -> Any:
@@ -231,6 +231,10 @@ def _cell_name(stretch: int, cell: int) -> str:
 
 def _frame_name(number: int) -> str:
     return f"frame {number}"
+
+
+def _filtered(table: Table, mask: Mask) -> Table:
+    return table.filter(pa.array(mask)) if table.num_columns else table
 
 
 def _one(table: Table, name: str) -> Any:

@@ -168,7 +168,7 @@ def _sample(text: Text) -> Iterator[bytes]:
     for line in text.data[: detect.SAMPLE_BYTES].split(b"\n")[: detect.SAMPLE_LINES]:
         rest = frame.split(line)[1]
         if rest:
-            yield rest.removesuffix(b"\r")
+            yield rest.rstrip(b"\r")
 
 
 class _Call:
@@ -223,7 +223,7 @@ class _Call:
         sorted_lines = defaultdict[str, _Lines](lambda: _Lines(frame))
         for whole, row in zip(lines, rows.tolist(), strict=True):
             words, line = frame.split(whole)
-            line = line.removesuffix(b"\r")
+            line = line.rstrip(b"\r")
             found = own.spans(line) if own is not None and len(line) <= detect.MAX_LINE_BYTES else None
             if found is not None:
                 mine.add(line, words, row)
