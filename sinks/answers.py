@@ -106,7 +106,7 @@ def when_querying(error: BaseException) -> QueryError:
     if code == 62:
         # The expected tokens fill a screen; where it failed is what helps.
         text = text.split(". Expected one of")[0]
-        text = text.removesuffix(" FORMAT Arrow").removesuffix(" FORMAT Native")
+        text = re.sub(r" FORMAT \w+$", "", text)
     return QueryError(f"{text} (code {code})" if code else text, hint, code)
 
 

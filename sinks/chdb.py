@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ import pyarrow as pa
 
 from logproc.errors import ConfigError, LogprocError, StateError
 from logproc.urls import Url
-from sinks.answers import when_opening
+from sinks.answers import one_line, when_opening
 from sinks.clickhouse import ClickHouseSink
 from sinks.connection import Connection, arrow_stream, literal, quoted
 from sinks.ddl import DATABASE
@@ -67,6 +68,8 @@ def connect(folder: Path, *, create: bool = False) -> Connection:
         raise ConfigError("chdb is not installed", "pip install 'logproc[embedded]'")
     place = f"chdb://{folder}"
     _check(folder, create=create)
+    if holder := _holder(folder):
+        raise _in_use(place, holder)
     import clickhouse_connect
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
@@ -106,26 +109,48 @@ def _check(folder: Path, *, create: bool) -> None:
 
 def _refused(error: Exception, folder: Path, place: str) -> LogprocError:
     text = str(error)
-    if "Cannot lock file" in text:
-        return StateError(
-            f"{place} is in use by {_holder(folder)}",
-            "one process at a time can open an embedded store: stop that one, or ask it",
-        )
     if "already initialized with path" in text:
         return StateError(
             f"{place}: this process has another embedded store open", "one process can open one folder only"
         )
+    if holder := _holder(folder):
+        return _in_use(place, holder)
+    if "EmbeddedServer" in text:
+        return StateError(f"{place} cannot be opened: {one_line(error)}", "the engine has printed why above")
     return when_opening(error, place)
 
 
+def _in_use(place: str, holder: str) -> StateError:
+    return StateError(
+        f"{place} is in use by {holder}",
+        "one process at a time can open an embedded store: stop that one, or ask it",
+    )
+
+
 def _holder(folder: Path) -> str:
-    """The process that has the folder open: its number is in the file `status`, its name with the kernel."""
-    with suppress(OSError, ValueError):
-        first = (folder / "status").read_text().splitlines()[0]
-        pid = int(first.removeprefix("PID:"))
-        with suppress(OSError):
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            name = " ".join(w.decode(errors="replace") for w in words if w)[:80]
-            return f"process {pid} ({name})"
-        return f"process {pid}"
-    return "another process"
+    """The other process that has the folder open, "" where there is none.
+
+    The engine locks the file `status` and writes its process number into it; it would say so in lines of its own, and to us only
+    that it failed.
+    """
+    status = folder / "status"
+    try:
+        with status.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pid = 0
+        with suppress(OSError, ValueError, IndexError):
+            pid = int(status.read_text().splitlines()[0].removeprefix("PID:"))
+        return "" if pid == os.getpid() else _process(pid)
+    except OSError:
+        pass
+    return ""
+
+
+def _process(pid: int) -> str:
+    if not pid:
+        return "another process"
+    with suppress(OSError):
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        return f"process {pid} ({' '.join(w.decode(errors='replace') for w in words if w)[:80]})"
+    return f"process {pid}"

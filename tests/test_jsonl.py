@@ -1,0 +1,74 @@
+"""Rows as JSON lines."""
+
+import json
+import uuid
+from datetime import UTC, datetime
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from logproc.columns import ACCESS_LOG_TABLE, REJECTED_LINE_TABLE
+from logproc.jsonl import in_line_order, rows_as_json
+
+
+def rows_of(*rows: dict[str, object]) -> pa.RecordBatch:
+    return pa.RecordBatch.from_pylist(list(rows), schema=ACCESS_LOG_TABLE.schema)
+
+
+def test_a_row_has_table_and_line_first_and_no_nulls() -> None:
+    identity = uuid.uuid4()
+    (text,) = rows_as_json(
+        "access_log",
+        rows_of({
+            "timestamp": datetime(2026, 11, 21, 4, 37, 0, 123000, tzinfo=UTC), "line": 7, "method": "GET", "path": '/ü"\\\n',
+            "response_code": 200, "request_id": identity.bytes, "extra": [("a", '"x"')], "doubt": "",
+        }),
+    )  # fmt: skip
+
+    assert text.startswith('{"table":"access_log","line":7,"timestamp":"2026-11-21T04:37:00.123000Z"')
+    assert json.loads(text) == {
+        "table": "access_log", "line": 7, "timestamp": "2026-11-21T04:37:00.123000Z", "method": "GET", "path": '/ü"\\\n',
+        "response_code": 200, "request_id": str(identity), "doubt": "", "extra": {"a": '"x"'},
+    }  # fmt: skip
+    assert "\n" not in text
+
+
+def test_bytes_that_are_no_utf8_are_shown_with_a_replacement() -> None:
+    batch = pa.RecordBatch.from_pylist(
+        [{"line": 1, "raw": b"a\xff\x00b", "reason": "format"}], schema=REJECTED_LINE_TABLE.schema
+    )
+
+    assert json.loads(rows_as_json("rejected_line", batch)[0])["raw"] == "a\ufffd\0b"
+
+
+def test_lines_can_be_given_beside_the_rows() -> None:
+    batch = pa.RecordBatch.from_pydict({"method": ["GET", None]})
+
+    assert rows_as_json("access_log", batch, np.array([4, 9])) == [
+        '{"table":"access_log","line":4,"method":"GET"}',
+        '{"table":"access_log","line":9}',
+    ]
+    assert rows_as_json("access_log", batch)[1] == '{"table":"access_log"}'
+
+
+def test_no_rows_are_no_lines() -> None:
+    assert rows_as_json("access_log", rows_of()) == []
+    assert list(in_line_order({}, {})) == []
+
+
+@given(st.lists(st.tuples(st.sampled_from(["access_log", "message_log"]), st.text()), max_size=30))
+def test_tables_are_merged_in_the_order_given(lines: list[tuple[str, str]]) -> None:
+    tables, order = {}, {}
+    for table, column in (("access_log", "path"), ("message_log", "message")):
+        places = [i for i, (t, _) in enumerate(lines) if t == table]
+        tables[table] = pa.RecordBatch.from_pydict(
+            {"line": pa.array(places, pa.uint64()), column: pa.array([lines[i][1] for i in places], pa.string())}
+        )
+        order[table] = np.array(places, np.int64)
+
+    read = [json.loads(text) for text in in_line_order(tables, order)]
+
+    assert [(r["table"], r.get("path", r.get("message"))) for r in read] == lines
+    assert [r["line"] for r in read] == list(range(len(lines)))
