@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.compute as pc
 
 from logproc.columns import MAP, TEXT, TIMESTAMP
 from parsers import derived, kernels, times, values
+from parsers.arrow import Array, Batch, pa, pc
 from parsers.derived import Columns
 from parsers.fields import NUMBER, TIME
 from parsers.json_keys import Keys, Meaning
@@ -27,19 +26,20 @@ Ints = npt.NDArray[np.int64]
 class Texts:
     """Rows as texts: `columns[key][row]` (strings or a dictionary of them), null where the key is absent or null; `extra` are further (row, key, text).
 
-    `doubts[row]` says why a row is doubtful.
+    `doubts[row]` says why a row is doubtful. `missing_is_null`: `-` is null already.
     """
 
     rows: int
     columns: Mapping[str, Any]
     extra: list[tuple[int, str, str]] = field(default_factory=list)
     doubts: dict[int, str] = field(default_factory=dict)
+    missing_is_null: bool = False
 
 
-def build(texts: Texts, keys: Keys) -> pa.RecordBatch:
+def build(texts: Texts, keys: Keys) -> Batch:
     """Typed columns of all rows. A text that is no value of its column goes into `extra`, and the row is doubtful."""
     columns: Columns = {}
-    extra: list[tuple[str, pa.Array]] = []
+    extra: list[tuple[str, Array]] = []
     bound: dict[str, list[tuple[Meaning, str]]] = {}
     for key in texts.columns:
         meaning = keys.meaning(key)
@@ -54,7 +54,7 @@ def build(texts: Texts, keys: Keys) -> pa.RecordBatch:
         if len(named) > 1:
             array = _first(array, named[1:], texts.columns, extra)
         _fill(columns, meaning, key, array, texts)
-    derived.derive(columns, texts.rows, has_request=False, has_code="response_code" in columns)
+    _derive(columns, texts.rows)
     columns["log_type"] = _log_type(columns, texts.rows)
     columns["extra"] = _map(extra, texts.extra, texts.rows)
     if texts.doubts:
@@ -62,33 +62,51 @@ def build(texts: Texts, keys: Keys) -> pa.RecordBatch:
     return derived.batch(columns, texts.rows)
 
 
+def _derive(columns: Columns, rows: int) -> None:
+    path: Any = columns.get("path")
+    # No path of HTTP has a newline, but a string of JSON can.
+    strange = path is not None and pc.any(pc.match_substring(path, "\n")).as_py()
+    if strange:
+        del columns["path"]
+    derived.derive(columns, rows, has_request=False, has_code="response_code" in columns)
+    if strange:
+        columns["path"], columns["path_template"] = path, derived.words(path.dictionary_encode(), values.path_template)
+
+
 def _plain(array: Any) -> Any:
     return array.dictionary_decode() if isinstance(array, pa.DictionaryArray) else array
 
 
-def _without_missing(array: pa.StringArray) -> pa.StringArray:
+def _without_missing(array: Array) -> Array:
     missing = pc.equal(array, MISSING)
-    return cast("pa.StringArray", pc.if_else(missing, None, array)) if pc.any(missing).as_py() else array
+    return pc.if_else(missing, None, array) if pc.any(missing).as_py() else array
 
 
 def _first(
-    array: pa.StringArray,
+    array: Array,
     others: Sequence[tuple[Meaning, str]],
-    columns: Mapping[str, pa.StringArray],
-    extra: list[tuple[str, pa.Array]],
-) -> pa.StringArray:
+    columns: Mapping[str, Array],
+    extra: list[tuple[str, Array]],
+) -> Array:
     """In each row the first key that tells something; what further keys tell goes into `extra`."""
     array = _without_missing(_plain(array))
     for _, key in others:
         other = _without_missing(_plain(columns[key]))
         extra.append((key, pc.if_else(array.is_valid(), other, None)))
-        array = cast("pa.StringArray", pc.coalesce(array, other))
+        array = pc.coalesce(array, other)
     return array
 
 
-def _fill(columns: Columns, meaning: Meaning, key: str, array: pa.StringArray, texts: Texts) -> None:
+def _fill(columns: Columns, meaning: Meaning, key: str, array: Array, texts: Texts) -> None:
     name, kind = meaning.column, meaning.kind
-    if kind in (Kind.TIME, Kind.NUMBER, Kind.REQUEST_ID, Kind.ADDRESS, Kind.PATH, Kind.TEXT):
+    if not texts.missing_is_null and kind in (
+        Kind.TIME,
+        Kind.NUMBER,
+        Kind.REQUEST_ID,
+        Kind.ADDRESS,
+        Kind.PATH,
+        Kind.TEXT,
+    ):
         array = _without_missing(array)
     if kind is Kind.TIME:
         columns[name] = _times(meaning, key, array, texts)
@@ -103,7 +121,7 @@ def _fill(columns: Columns, meaning: Meaning, key: str, array: pa.StringArray, t
     elif kind in (Kind.PATH, Kind.TEXT):
         columns[name] = array
     else:
-        read = {Kind.FLAGS: values.flags, Kind.CLUSTER: _cluster}.get(kind, _word)
+        read = values.flags if kind is Kind.FLAGS else _cluster if kind is Kind.CLUSTER else _word
         columns[name] = derived.words(
             array if isinstance(array, pa.DictionaryArray) else array.dictionary_encode(), read
         )
@@ -117,7 +135,7 @@ def _cluster(text: str) -> str | None:
     return None if text == MISSING else derived.cluster_name(text)
 
 
-def _times(meaning: Meaning, key: str, array: pa.StringArray, texts: Texts) -> pa.Array:
+def _times(meaning: Meaning, key: str, array: Array, texts: Texts) -> Array:
     printed = layout(meaning.argument)
     found, good = (
         kernels.timestamp(array, printed) if printed else (pa.nulls(len(array), TIMESTAMP), np.zeros(len(array), bool))
@@ -125,9 +143,9 @@ def _times(meaning: Meaning, key: str, array: pa.StringArray, texts: Texts) -> p
     there = np.asarray(array.is_valid())
     if good.all():
         return found
-    micros = np.frombuffer(cast("pa.Buffer", found.buffers()[1]), np.int64, len(array)).copy()
+    micros = np.frombuffer(found.buffers()[1], np.int64, len(array)).copy()
     for row in np.flatnonzero(there & ~good).tolist():
-        text = cast("str", array[row].as_py())
+        text: str = array[row].as_py()
         # Some print literals around the time, such as the brackets of the text format.
         bare = text.strip(" []")
         value = times.micros(times.epoch_text(bare) or bare)
@@ -138,14 +156,14 @@ def _times(meaning: Meaning, key: str, array: pa.StringArray, texts: Texts) -> p
     return kernels.masked(micros, TIMESTAMP, good & there)
 
 
-def _numbers(bits: int, key: str, array: pa.StringArray, texts: Texts) -> pa.Array:
+def _numbers(bits: int, key: str, array: Array, texts: Texts) -> Array:
     found, good = kernels.number(array, bits)
     if good is None or good.all():
         return found
     known = np.asarray(found.is_valid())
     numbers = np.asarray(found.fill_null(0)).copy()
     for row in np.flatnonzero(~good & np.asarray(array.is_valid())).tolist():
-        text = cast("str", array[row].as_py())
+        text: str = array[row].as_py()
         if text.isascii() and text.isdecimal() and len(text) <= 20 and int(text) < 1 << bits:
             numbers[row], known[row] = int(text), True
         else:
@@ -158,7 +176,7 @@ def _refuse(texts: Texts, row: int, key: str, text: str, doubt: str) -> None:
     texts.doubts.setdefault(row, doubt)
 
 
-def _log_type(columns: Columns, rows: int) -> pa.Array:
+def _log_type(columns: Columns, rows: int) -> Array:
     """`http` where there was a request or an answer, `tcp` where code 0 stands without a request; null where the keys do not tell.
 
     A matter of each row alone, since lines of many templates stand in one chunk.
@@ -176,7 +194,7 @@ def _log_type(columns: Columns, rows: int) -> pa.Array:
     return kernels.word((~http).astype(np.int32), pa.array([derived.HTTP, derived.TCP], TEXT), http | ~none)
 
 
-def _map(extra: Sequence[tuple[str, pa.Array]], more: Sequence[tuple[int, str, str]], rows: int) -> pa.Array:
+def _map(extra: Sequence[tuple[str, Array]], more: Sequence[tuple[int, str, str]], rows: int) -> Array:
     """The values without a column, by row and key; a row without any is null."""
     extra = sorted((e for e in extra if e[1].null_count < rows), key=lambda one: one[0])
     if not extra and not more:

@@ -15,18 +15,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
-import pyarrow.csv as pa_csv
 
 from logproc.columns import TEXT, WORD
 from parsers import kernels
+from parsers.arrow import pa, pa_csv
 from parsers.values import MISSING
 
 Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 NULL = "null"
-NULL_STRING = b':"null"'
+NULL_STRING = re.compile(b':"null"')
 """What no line may hold that is read by a layout."""
 
 _MEMBER = re.compile(rb'"([^"\\]{1,64}+)":(?:"[^"\\]*+"|[-+.0-9A-Za-z]++)([,}])')
@@ -92,7 +91,7 @@ class LayoutReader:
                 self._constants.append((cell, text))
         self.possible = not any(text.startswith('"') for _, text in self._constants)
         self._names = [str(i) for i in range(cell + 1)]
-        types = {str(c): WORD for c, _ in self._constants}
+        types: dict[str, Any] = {str(c): WORD for c, _ in self._constants}
         types |= {str(v.cell): WORD if is_word(v.key) else TEXT for v in self._values}
         self._options = pa_csv.ConvertOptions(check_utf8=False, strings_can_be_null=False, column_types=types)
 

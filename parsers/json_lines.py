@@ -8,18 +8,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from logproc.columns import TEXT
 from logproc.model import ACCESS_LOG, REJECTED_LINE, Frame, LineNumbers, Parsed
-from parsers import merge
+from parsers import merge, ztunnel
+from parsers.arrow import Batch, pa
 from parsers.format_string import Format
 from parsers.frames import FrameColumns
 from parsers.json_columns import MISSING, Texts, build
@@ -56,6 +56,7 @@ class _Group:
 
     rows: Ints
     columns: dict[str, Any]
+    missing_is_null: bool
 
 
 class JsonReader:
@@ -75,95 +76,90 @@ class JsonReader:
         if lines == 0:
             return Parsed({}, {})
         framed = FrameColumns(frame)
-        ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n"))
-        starts = np.concatenate((np.zeros(1, np.int64), ends[:-1] + 1))
-        begins, single = _behind_frame(data, starts, ends, len(frame.fields))
-        single |= _suspects(data, ends)
+        text = _Lines.of(data, lines, len(frame.fields))
+        single = text.single
         if lines < FEW:
             single[:] = True
         groups: list[_Group] = []
         left = np.flatnonzero(~single)
         if len(left):
-            left = self._by_layout(data, begins, ends, left, groups)
-        for part in _blocks(begins, left):
-            single[part[self._by_keys(data, begins[part], ends[part], part, groups)]] = True
-
-        def line(row: int) -> bytes:
-            return data[starts[row] : ends[row]]
-
-        pieces = [self._piece(group, framed, line) for group in groups]
+            left = self._by_layout(text, left, groups)
+        for part in _blocks(text.begins, left):
+            single[part[self._by_keys(text, part, groups)]] = True
+        pieces = [self._piece(group, framed, text) for group in groups]
         columnar = sum(len(p.rows) for p in pieces)
-        pieces += self._singles(np.flatnonzero(single).tolist(), framed, line)
+        pieces += self._singles(np.flatnonzero(single).tolist(), framed, text)
         return merge.parsed(pieces, columnar)
 
-    def _by_layout(self, data: bytes, begins: Ints, ends: Ints, left: Ints, groups: list[_Group]) -> Ints:
+    def _by_layout(self, text: _Lines, left: Ints, groups: list[_Group]) -> Ints:
         """Read the lines of the most frequent layouts; the lines that are left."""
         tried: set[Layout] = set()
         while len(left) >= FEW and len(tried) < LAYOUTS_AT_ONCE:
             votes: Counter[Layout] = Counter()
             for row in left[:: max(1, len(left) // SAMPLE)].tolist():
-                layout = Layout.of_line(data[begins[row] : ends[row]])
+                layout = Layout.of_line(text.bare(row))
                 if layout is not None and layout not in tried and not _is_gateways(layout):
                     votes[layout] += 1
-            (best, count), *_ = votes.most_common(1) or [(None, 0)]
-            if best is None or count < 2:
-                break
+            if not votes or votes.total() == len(votes):
+                break  # no two are alike
+            best = votes.most_common(1)[0][0]
             tried.add(best)
             reader = self._layout(best)
             if not reader.possible:
                 continue
-            whole = len(left) == len(ends) and begins[0] == 0 and (begins[1:] == ends[:-1] + 1).all()
-            chunk = (
-                data
-                if whole
-                else b"".join(
-                    [data[a:b] for a, b in zip(begins[left].tolist(), (ends[left] + 1).tolist(), strict=True)]
-                )
-            )
-            taken, columns = reader.read(chunk, len(left))
-            if self._is_access_log(best.keys):
-                groups.append(_Group(left[taken], columns))
+            taken, columns = reader.read(text.only(left), len(left))
+            if ztunnel.is_object(best.keys):
+                text.single[left[taken]] = True
+            elif self._is_access_log(best.keys):
+                groups.append(_Group(left[taken], columns, True))
             left = left[~taken]
         return left
 
-    def _by_keys(self, data: bytes, begins: Ints, ends: Ints, numbers: Ints, groups: list[_Group]) -> Ints:
+    def _by_keys(self, text: _Lines, part: Ints, groups: list[_Group]) -> Ints:
         """Read flat objects whatever the order of their keys; which of the lines must be read one by one."""
+        begins, ends = text.begins[part], text.ends[part]
         first, last = int(begins[0]), int(ends[-1]) + 1
-        flat = self._objects.read(data[first:last], begins - first, ends - first)
-        taken = self._access_logs(flat)
-        rest = flat.unread
+        flat = self._objects.read(text.data[first:last], begins - first, ends - first)
+        taken, l4 = self._access_logs(flat)
+        rest = np.concatenate((flat.unread, flat.rows[l4]))
         if GATEWAY_KEY in flat.columns:
             gateway = flat.seen[flat.names.index(GATEWAY_KEY)] & (flat.seen.sum(axis=0) != len(GATEWAY_KEYS))
             rest = np.concatenate((rest, flat.rows[gateway]))
             taken &= ~gateway
         if taken.any():
             flat = flat if taken.all() else flat.filter(taken)
-            groups.append(_Group(numbers[flat.rows], flat.columns))
+            groups.append(_Group(part[flat.rows], flat.columns, False))
         return rest
 
-    def _access_logs(self, flat: Flat) -> Bools:
+    def _access_logs(self, flat: Flat) -> tuple[Bools, Bools]:
+        """Which objects are access logs of Envoy, and which of ztunnel."""
         seen = flat.seen
-        if seen.shape[1] == 0 or (seen == seen[:, :1]).all():
+        if seen.shape[1] == 0:
+            return np.zeros(0, bool), np.zeros(0, bool)
+        if (seen == seen[:, :1]).all():
             sets, which = seen[:, :1], np.zeros(seen.shape[1], np.int64)
         else:
             sets, which = np.unique(seen, axis=1, return_inverse=True)
         names = np.array(flat.names, object)
-        answers = [self._is_access_log(tuple(names[keys])) for keys in sets.T]
-        return np.array(answers, bool)[which.ravel()] if answers else np.zeros(0, bool)
+        keys = [tuple(names[one]) for one in sets.T]
+        l4 = np.array([ztunnel.is_object(k) for k in keys])
+        return (np.array([self._is_access_log(k) for k in keys]) & ~l4)[which.ravel()], l4[which.ravel()]
 
-    def _piece(self, group: _Group, framed: FrameColumns, line: Callable[[int], bytes]) -> Piece:
-        batch = build(Texts(len(group.rows), group.columns), self._keys)
-        words = [framed.split(line(row))[0] for row in group.rows.tolist()] if framed.names else []
+    def _piece(self, group: _Group, framed: FrameColumns, text: _Lines) -> Piece:
+        batch = build(Texts(len(group.rows), group.columns, missing_is_null=group.missing_is_null), self._keys)
+        words = [framed.split(text.line(row))[0] for row in group.rows.tolist()] if framed.names else []
         return _piece(ACCESS_LOG, batch, group.rows, framed, words)
 
-    def _singles(self, rows: Sequence[int], framed: FrameColumns, line: Callable[[int], bytes]) -> list[Piece]:
-        objects: list[Object] = []
-        kept = _Kept(framed)
-        broken = _Kept(framed)
+    def _singles(self, rows: Sequence[int], framed: FrameColumns, lines: _Lines) -> list[Piece]:
+        objects, l4_objects = list[Object](), list[Object]()
+        kept, l4, broken = _Kept(framed), _Kept(framed), _Kept(framed)
         for row in rows:
-            words, text = framed.split(line(row))
+            words, text = framed.split(lines.line(row))
             found = read_object(text, self._keys)
-            if found is not None and self._is_access_log(found.keys):
+            if found is not None and ztunnel.is_object(found.keys):
+                l4_objects.append(found)
+                l4.add(row, words, text)
+            elif found is not None and self._is_access_log(found.keys):
                 objects.append(found)
                 kept.add(row, words, text)
             elif found is None and self._begins_as_access_log(text):
@@ -171,6 +167,10 @@ class JsonReader:
         pieces = []
         if objects:
             pieces.append(kept.piece(ACCESS_LOG, build(self._texts(objects), self._keys)))
+        if l4_objects:
+            pieces.append(
+                l4.piece(ACCESS_LOG, ztunnel.rows([o.texts for o in l4_objects], [o.doubt for o in l4_objects]))
+            )
         if broken.rows:
             pieces.append(broken.piece(REJECTED_LINE, broken.rejected()))
         return pieces
@@ -198,6 +198,42 @@ class JsonReader:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Lines:
+    """The lines of a chunk: where each starts, where it begins behind its frame, where it ends; `single`: to be read one by one."""
+
+    data: bytes
+    starts: Ints
+    begins: Ints
+    ends: Ints
+    single: Bools
+
+    @classmethod
+    def of(cls, data: bytes, lines: int, words: int) -> _Lines:
+        """Lines behind frames of so many words; those that cannot be read by column are single."""
+        text = np.frombuffer(data, np.uint8)
+        controls = np.flatnonzero(text < ord(" "))
+        ends = controls if len(controls) == lines else controls[text[controls] == ord("\n")]
+        starts = np.concatenate((np.zeros(1, np.int64), ends[:-1] + 1))
+        begins, single = _behind_frame(data, starts, ends, words)
+        return cls(data, starts, begins, ends, single | _suspects(data, ends, controls))
+
+    def line(self, row: int) -> bytes:
+        """A line in its frame."""
+        return self.data[self.starts[row] : self.ends[row]]
+
+    def bare(self, row: int) -> bytes:
+        """A line without its frame."""
+        return self.data[self.begins[row] : self.ends[row]]
+
+    def only(self, rows: Ints) -> bytes:
+        """These lines without their frames."""
+        if len(rows) == len(self.ends) and self.begins is self.starts:
+            return self.data
+        spans = zip(self.begins[rows].tolist(), (self.ends[rows] + 1).tolist(), strict=True)
+        return b"".join([self.data[a:b] for a, b in spans])
+
+
 @dataclass(slots=True)
 class _Kept:
     """Single lines with their numbers and the words of their frames."""
@@ -212,10 +248,10 @@ class _Kept:
         self.words.append(words)
         self.lines.append(text)
 
-    def piece(self, table: str, batch: pa.RecordBatch) -> Piece:
+    def piece(self, table: str, batch: Batch) -> Piece:
         return _piece(table, batch, np.array(self.rows, np.int64), self.framed, self.words)
 
-    def rejected(self) -> pa.RecordBatch:
+    def rejected(self) -> Batch:
         at = self.framed.time
         times = [w[at].decode("ascii", "replace") if at is not None and at < len(w) else None for w in self.words]
         reason = pa.array([FORMAT] * len(self.rows), TEXT).dictionary_encode()
@@ -226,9 +262,7 @@ class _Kept:
         )
 
 
-def _piece(
-    table: str, batch: pa.RecordBatch, rows: LineNumbers, framed: FrameColumns, words: list[list[bytes]]
-) -> Piece:
+def _piece(table: str, batch: Batch, rows: LineNumbers, framed: FrameColumns, words: list[list[bytes]]) -> Piece:
     for name, array in framed.from_lines(words).items():
         batch = batch.append_column(name, array)
     return Piece(table, batch, rows)
@@ -245,18 +279,15 @@ def _behind_frame(data: bytes, starts: Ints, ends: Ints, words: int) -> tuple[In
     return np.where(short, starts, found + 1), short
 
 
-def _suspects(data: bytes, ends: Ints) -> Bools:
+def _suspects(data: bytes, ends: Ints, controls: Ints) -> Bools:
     """Lines with a backslash, a control character, bytes that are no UTF-8, or a string `null`."""
     found = np.zeros(len(ends), bool)
     text = np.frombuffer(data, np.uint8)
     if b"\\" in data:
         found[np.searchsorted(ends, np.flatnonzero(text == ord("\\")))] = True
-    if np.count_nonzero(text < ord(" ")) != len(ends):
-        found[np.searchsorted(ends, np.flatnonzero((text < ord(" ")) & (text != ord("\n"))))] = True
-    at = data.find(NULL_STRING)
-    while at >= 0:
-        found[np.searchsorted(ends, at)] = True
-        at = data.find(NULL_STRING, at + 1)
+    if len(controls) != len(ends):
+        found[np.searchsorted(ends, controls[text[controls] != ord("\n")])] = True
+    found[np.searchsorted(ends, [m.start() for m in NULL_STRING.finditer(data)])] = True
     if not data.isascii():
         try:
             data.decode()

@@ -63,9 +63,10 @@ def read_object(line: bytes, keys: Keys) -> Object | None:
     line = line.strip(b" \t\r")
     if not line.startswith(b"{") or len(line) > MAX_LINE:
         return None
-    gateway = read_gateway(line)
-    if gateway is not None:
-        return gateway
+    return read_gateway(line) or _read_json(line, keys)
+
+
+def _read_json(line: bytes, keys: Keys) -> Object | None:
     doubt = ""
     if b"\\" in line:
         line = _ESCAPE.sub(_unescape_octal, line)
@@ -73,13 +74,8 @@ def read_object(line: bytes, keys: Keys) -> Object | None:
         text = line.decode()
     except UnicodeDecodeError:
         text, doubt = line.decode(errors="replace"), ENCODING
-    if text.count("{") + text.count("[") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
-        return None
-    try:
-        found, end = _DECODER.raw_decode(text)
-    except (ValueError, RecursionError):
-        return None
-    if end != len(text) or not isinstance(found, _Pairs):
+    found = _decoded(text)
+    if found is None:
         return None
     members = list(_flat(found, ""))
     names = [key for key, _ in members]
@@ -91,6 +87,16 @@ def read_object(line: bytes, keys: Keys) -> Object | None:
             # Half of a surrogate pair, which no UTF-8 can hold.
             texts[key], doubt = value.encode(errors="replace").decode(), ENCODING
     return Object(texts, tuple(names), doubt)
+
+
+def _decoded(text: str) -> _Pairs | None:
+    if text.count("{") + text.count("[") > MAX_DEPTH and _depth(text) > MAX_DEPTH:
+        return None
+    try:
+        found, end = _DECODER.raw_decode(text)
+    except (ValueError, RecursionError):
+        return None
+    return found if end == len(text) and isinstance(found, _Pairs) else None
 
 
 def _depth(text: str) -> int:

@@ -9,13 +9,13 @@ the reader of single lines.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 
 from logproc.columns import TEXT
+from parsers.arrow import Array, pa
 from parsers.json_key_table import MAX_KEYS, KeyTable
 
 Ints = npt.NDArray[np.int64]
@@ -66,6 +66,17 @@ class _Members:
         return _Members(self.key[mask], self.line[mask], self.filled[mask], self.start[mask], self.stop[mask])
 
 
+@dataclass(frozen=True, slots=True)
+class _Pairs:
+    """Lines with their quotes: all quotes, and of each line the number of its first one, how many pairs, where it begins and ends."""
+
+    quotes: Ints
+    first: Ints
+    counts: Ints
+    begins: Ints
+    ends: Ints
+
+
 class FlatReader:
     """Reads flat objects; remembers their keys."""
 
@@ -88,23 +99,21 @@ class FlatReader:
         rows = np.flatnonzero(~bad)
         if len(rows) == 0:
             return _columns(padded, [], _Members(rows, rows, bad[:0], rows, rows), bad)
-        members, wrong = self._members(padded, quotes, first[rows], counts[rows] // 2, begins[rows], ends[rows])
+        found = _Pairs(quotes, first[rows], counts[rows] // 2, begins[rows], ends[rows])
+        members, wrong = self._members(padded, found)
         bad[rows[wrong]] = True
+        lines = rows[members.line]
         return _columns(
-            padded,
-            self._table.names,
-            _Members(members.key, rows[members.line], members.filled, members.start, members.stop),
-            bad,
+            padded, self._table.names, _Members(members.key, lines, members.filled, members.start, members.stop), bad
         )
 
-    def _members(
-        self, padded: bytes, quotes: Ints, first_quote: Ints, counts: Ints, begins: Ints, ends: Ints
-    ) -> tuple[_Members, Ints]:
-        """The members of lines with `counts` pairs of quotes from `first_quote` on, and the lines that are no flat objects."""
+    def _members(self, padded: bytes, lines: _Pairs) -> tuple[_Members, Ints]:
+        """The members of lines, and the lines that are no flat objects."""
+        quotes, counts, begins, ends = lines.quotes, lines.counts, lines.begins, lines.ends
         words, pairs = _loads(padded, np.uint64), _loads(padded, np.uint16)
         last = np.cumsum(counts) - 1
         first = last - counts + 1
-        quote = np.repeat(first_quote - 2 * first, counts) + 2 * np.arange(int(counts.sum()))
+        quote = np.repeat(lines.first - 2 * first, counts) + 2 * np.arange(int(counts.sum()))
         opened, closed = quotes[quote], quotes[quote + 1]
         line = np.repeat(np.arange(len(counts)), counts)
 
@@ -175,14 +184,14 @@ def _columns(padded: bytes, names: list[str], members: _Members, bad: Bools) -> 
     return Flat(rows, np.flatnonzero(bad), columns, tuple(columns), presence[used])
 
 
-def _column(pieces: Any, at: npt.NDArray[np.int32]) -> pa.StringArray:
+def _column(pieces: Any, at: npt.NDArray[np.int32]) -> Array:
     there = at >= 0
     bitmap = None
     if not there.all():
         if not there.any():
             return pa.nulls(len(at), TEXT)
         bitmap = pa.py_buffer(np.packbits(there, bitorder="little"))
-    return cast("pa.StringArray", pieces.take(pa.Array.from_buffers(pa.int32(), len(at), [bitmap, pa.py_buffer(at)])))
+    return pieces.take(pa.Array.from_buffers(pa.int32(), len(at), [bitmap, pa.py_buffer(at)]))
 
 
 def _loads(padded: bytes, dtype: Any) -> Any:
@@ -202,7 +211,8 @@ def _whole_numbers(words: Words, start: Ints, stop: Ints) -> Bools:
     length = stop - start
     size = np.clip(length, 1, MAX_DIGITS)
     head = words[start]
-    good = _digits((head << _LEFT[size]) | _FILL[size]) & (length == size)
+    good: Bools = _digits((head << _LEFT[size]) | _FILL[size])
+    good &= length == size
     if (size > 8).any():
         good &= (size <= 8) | _digits(words[stop - 8])
     good &= (size == 1) | ((head & np.uint64(0xFF)) != ord("0"))
@@ -211,5 +221,6 @@ def _whole_numbers(words: Words, start: Ints, stop: Ints) -> Bools:
 
 def _digits(word: Words) -> Bools:
     """Which words are eight digits."""
-    result: Bools = ((word & _HIGH) == _ZEROS) & (((word + _SIX) & _HIGH) == _ZEROS)
+    result: Bools = (word & _HIGH) == _ZEROS
+    result &= ((word + _SIX) & _HIGH) == _ZEROS
     return result

@@ -176,27 +176,31 @@ def _is_ipv6(text: str) -> bool:
     return True
 
 
-_SEGMENT = re.compile(
-    r"(?<=/)(?:"
-    r"(?P<uuid>[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12})"
-    r"|(?P<n>[0-9]+)"
-    r"|(?P<hex>(?=[A-Fa-f]*[0-9])[0-9A-Fa-f]{8,})"
-    r"|(?P<id>(?=[0-9]*[A-Za-z])(?=(?:[A-Za-z]*[0-9]){4})[A-Za-z0-9]{16,})"
-    r")(?=/|\Z)"
-)
-_QUERY = re.compile("[?#]")
-
-
-def _placeholder(found: re.Match[str]) -> str:
-    return f"{{{found.lastgroup}}}"
+_HEX = re.compile("[0-9A-Fa-f]{8,}")
+_ID = re.compile("[A-Za-z0-9]{16,}")
 
 
 def path_template(path: str) -> str:
     """The path without query and fragment, each segment that names a thing replaced: {uuid}, {n} (digits), {hex} (8 or more, with
     a digit), {id} (16 or more letters and digits, with 4 digits): few distinct values to group by.
     """
-    found = _QUERY.search(path)
-    return _SEGMENT.sub(_placeholder, path[: found.start()] if found else path)
+    path = path.partition("?")[0].partition("#")[0]
+    first, *segments = path.split("/")
+    return "/".join([first, *[s if not s or s.isalpha() else _segment(s) for s in segments]])
+
+
+def _segment(segment: str) -> str:
+    if segment.isdecimal() and segment.isascii():
+        return "{n}"
+    if len(segment) < 8:
+        return segment
+    if _UUID.fullmatch(segment):
+        return "{uuid}"
+    if _HEX.fullmatch(segment):
+        return "{hex}"
+    if _ID.fullmatch(segment) and sum(map(segment.count, "0123456789")) >= 4:
+        return "{id}"
+    return segment
 
 
 _UUID = re.compile("[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}")
