@@ -78,7 +78,7 @@ def check(store: str = STORE) -> int:
       logproc schema check --store /var/lib/logproc
     """
     version, found = _compare(store)
-    typer.echo(f"version {version}: " + (f"{len(found)} differences" if found else "as it should be"))
+    typer.echo(f"version {version}: " + (f"differences: {len(found)}" if found else "as it should be"))
     if found:
         print("hint: `logproc schema diff` lists them", file=sys.stderr)
     return EXIT_FINDING if found else 0

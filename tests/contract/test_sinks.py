@@ -94,8 +94,7 @@ def test_a_batch_written_twice_is_stored_once(database: Database) -> None:
     assert_once(database, FILE, 40)
 
 
-@pytest.mark.parametrize("tables", [1, 2, 3])
-@pytest.mark.parametrize("forgotten", [False, True])
+@pytest.mark.parametrize(("tables", "forgotten"), [(1, False), (1, True), (2, False), (3, True)])
 def test_a_crash_between_two_tables_leaves_each_line_once(database: Database, tables: int, forgotten: bool) -> None:
     sink = database.sink()
     sink.write(batch(0, [span(FILE, 0, 40)]))
@@ -174,7 +173,7 @@ def test_rows_whose_time_cannot_be_trusted_are_found_by_identity(database: Datab
     assert_once(database, FILE, 30)
 
 
-@settings(max_examples=4, deadline=None, suppress_health_check=[HealthCheck.large_base_example])
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.large_base_example])
 @given(data=st.data())
 def test_any_cuts_any_crashes_any_repeats(data: st.DataObject) -> None:
     cut_crash_repeat(data)

@@ -62,7 +62,7 @@ def test_batches_arrive_over_http_as_they_do_embedded(sink: Sink, front: Front, 
     assert len({p["query_id"] for p in front.seen}) == 8
 
 
-@pytest.mark.parametrize("nth", range(4))
+@pytest.mark.parametrize("nth", [0, 3])
 @pytest.mark.parametrize("fault", ["drop before", "drop after"])
 def test_a_lost_answer_is_asked_about_and_nothing_is_lost_or_doubled(
     sink: Sink, front: Front, database: Database, nth: int, fault: str

@@ -1,0 +1,62 @@
+"""`logproc schema`: the store's tables from the command line."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from logproc.columns import TABLES
+from tests.session import Session
+
+
+@pytest.fixture(scope="module")
+def logproc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Session]:
+    with Session(env={"LOGPROC_STORE": str(tmp_path_factory.mktemp("schema") / "store")}) as session:
+        done = session("schema", "apply")
+        assert (done.code, done.out) == (0, b"")
+        assert "made access_log" in done.err
+        yield session
+
+
+def test_print_has_every_table_and_needs_no_store(logproc: Session) -> None:
+    text = logproc("schema", "print", "--database", "mesh").text
+
+    for name in (*TABLES, "traffic_1m", "traffic_1m_mv"):
+        assert f"`mesh`.`{name}`" in text
+    assert "logproc" not in text
+
+
+def test_what_is_printed_makes_the_store_by_other_means(logproc: Session) -> None:
+    """Under another name in the same store, statement by statement; then the same columns are there."""
+    for statement in logproc("schema", "print", "--database", "mesh").text.split(";\n"):
+        if statement.strip():
+            assert logproc("query", statement).code == 0, statement
+
+    columns = "SELECT table, name, type, compression_codec, comment FROM system.columns WHERE database = '{}' ORDER BY table, position"
+    assert logproc("query", columns.format("mesh")).text == logproc("query", columns.format("logproc")).text
+    assert logproc("query", "SELECT version FROM mesh.schema_version", "-o", "tsv").text.split()[-1] == "1"
+
+
+def test_applying_again_says_that_there_is_nothing_to_do(logproc: Session) -> None:
+    done = logproc("schema", "apply")
+
+    assert (done.code, done.err) == (0, "version 1, nothing to do\n")
+    assert logproc("schema", "check").text == "version 1: as it should be\n"
+
+
+def test_check_and_diff_find_what_was_changed(logproc: Session) -> None:
+    assert logproc("query", "ALTER TABLE access_log RENAME COLUMN route_name TO route").code == 0
+    try:
+        check, diff = logproc("schema", "check"), logproc("schema", "diff")
+    finally:
+        assert logproc("query", "ALTER TABLE access_log RENAME COLUMN route TO route_name").code == 0
+
+    assert (check.code, check.out) == (1, b"version 1: differences: 2\n")
+    assert (diff.code, diff.out) == (1, b"access_log.route_name: missing\naccess_log.route: not known to logproc\n")
+
+
+def test_a_store_that_is_none_is_usage(logproc: Session, tmp_path: Path) -> None:
+    done = logproc("schema", "check", "--store", tmp_path / "none")
+
+    assert done.code == 2
+    assert done.err.splitlines()[0] == f"error: {tmp_path}/none: there is no store"
