@@ -90,3 +90,15 @@ def batch(seq: int, spans: Sequence[Span], collector: str = "c0ffee00c0ffee00", 
 def expected(file_id: int, lines: int) -> dict[str, list[int]]:
     """Per table the lines of a file that have a row in it."""
     return {name: [n for n in range(lines) if table_of(n) == name] for name in ROW_TABLES}
+
+
+def correction(seq: int, file_id: int, line: int, collector: str = "c0ffee00c0ffee00") -> Batch:
+    """A line that was counted as joined is a row after all: a run of no lines."""
+    at = Span(file_id, (line + 1) * BYTES_PER_LINE, (line + 1) * BYTES_PER_LINE, line, 0)
+    counted = SpanCounts(
+        at, Stream(f"/var/log/{file_id}.log"), message_rows=1, joined=-1, min_time=time_of(line), max_time=time_of(line)
+    )
+    rows = pa.RecordBatch.from_pylist([row(MESSAGE_LOG, file_id, line)], schema=TABLES[MESSAGE_LOG].schema)
+    return Batch(
+        collector, seq, NOW, (counted,), {MESSAGE_LOG: rows, LEDGER: ledger(collector, seq, "node-1", NOW, [counted])}
+    )

@@ -13,7 +13,7 @@ from logproc.errors import ConfigError, Unavailable
 from logproc.model import ROW_TABLES, Batch, Sink, Span
 from sinks import make_sink, schemes
 from sinks.clickhouse import ClickHouseSink
-from tests.batches import BYTES_PER_LINE, batch, expected, span
+from tests.batches import BYTES_PER_LINE, batch, correction, expected, span
 from tests.chdb_store import Database
 
 FILE = 0xFEDC_BA98_7654_3210
@@ -171,6 +171,28 @@ def test_rows_whose_time_cannot_be_trusted_are_found_by_identity(database: Datab
     database.sink().write(batch(0, [span(FILE, 0, 30)], doubtful=True))
 
     assert_once(database, FILE, 30)
+
+
+@pytest.mark.parametrize("crash", [False, True])
+def test_a_line_counted_as_joined_can_become_a_row_once(database: Database, crash: bool) -> None:
+    """The container ended in mid-line, after the batch with its first half: line 8 is such a fragment."""
+    sink = database.sink()
+    sink.write(batch(0, [span(FILE, 0, 9)]))
+    if crash:
+        crash_after(sink, 1, correction(1, FILE, 8))
+        sink = database.sink()
+    sink.write(correction(1, FILE, 8))
+    for collector in ("c0ffee00c0ffee00", "0123456789abcdef"):  # sent again; and read again without the state
+        fresh = database.sink()
+        fresh.write(batch(0, [span(FILE, 0, 9)], collector))
+        fresh.write(correction(1, FILE, 8, collector))
+
+    assert database.stored_lines(FILE) == expected(FILE, 9) | {"message_log": [3, 8]}
+    runs = database.rows("SELECT first_line, lines, joined, message_rows AS m FROM {db}.ledger ORDER BY first_line")
+    assert runs == [
+        {"first_line": 0, "lines": 9, "joined": 1, "m": 1},
+        {"first_line": 8, "lines": 0, "joined": -1, "m": 1},
+    ]
 
 
 @settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.large_base_example])
