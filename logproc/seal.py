@@ -37,6 +37,8 @@ Column = Any
 """A pyarrow array; its stubs tell neither dictionaries nor the results of kernels apart."""
 Arrays = dict[str, Column]
 
+_SCHEMAS = {name: table.schema for name, table in columns.TABLES.items()}
+
 _FRAME_TIME = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?)\d*(Z|[+-]\d\d:\d\d) ")
 
 
@@ -120,7 +122,7 @@ def ledger(
         "left_out": [s.left_out for s in spans],
         "state": [state] * n,
     }
-    schema = columns.LEDGER_TABLE.schema
+    schema = _SCHEMAS[LEDGER]
     return pa.RecordBatch.from_arrays([_array(values[f.name], f.type) for f in schema], schema=schema)
 
 
@@ -292,7 +294,8 @@ class _Places:
             arrays["app"] = apps.take(encoded.indices)
         for name, (indices, dictionary) in self._words.items():
             if arrays.get(name) is None:
-                arrays[name] = pa.DictionaryArray.from_arrays(indices[owners], dictionary)
+                of_rows = indices[owners] if len(dictionary) > 1 else np.zeros(len(owners), np.int32)
+                arrays[name] = pa.DictionaryArray.from_arrays(of_rows, dictionary)
         arrays["received_at"] = pa.array(np.full(len(owners), sealed_at)).cast(columns.TIMESTAMP)
         arrays["file_id"] = pa.array(self._file_ids[owners])
         arrays["line"] = pa.array(lines.astype(np.uint64))
@@ -307,7 +310,7 @@ def _word_of(values: list[str]) -> tuple[Indices, Column]:
 
 def _conform(table: str, arrays: Arrays, rows: int) -> pa.RecordBatch:
     """All columns of the table in order; those the parser did not tell are null."""
-    schema = columns.TABLES[table].schema
+    schema = _SCHEMAS[table]
     return pa.RecordBatch.from_arrays([_cast(arrays.get(f.name), f.type, rows) for f in schema], schema=schema)
 
 

@@ -31,7 +31,7 @@ class Output(StrEnum):
 
 def run(
     paths: list[str] = typer.Argument(
-        ..., metavar="PATH...", help="A file, a kubelet's log root (/var/log/pods), or - for standard input."
+        ..., metavar="PATH", help="A file, a kubelet's log root (/var/log/pods), or - for standard input."
     ),
     *,
     to: str = typer.Option(..., "--to", metavar="URL", help="chdb:///DIR, clickhouse://USER@HOST:PORT/DATABASE, stdout:, null: ..."),
@@ -64,6 +64,9 @@ def run(
       logproc collect /var/log/pods --follow --to clickhouse://default@ch:8123/logproc --state /var/lib/logproc
       kubectl logs deploy/web -c istio-proxy | logproc collect - --to stdout:
     """
+    from logproc.lean import arrow_without_pandas
+
+    arrow_without_pandas()
     from logproc.collector import STDIN, Options, collector, default_state
     from logproc.progress import Progress
     from logproc.sizes import parse_size
