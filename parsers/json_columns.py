@@ -47,7 +47,8 @@ def build(texts: Texts, keys: Keys) -> Batch:
             extra.append((key, _without_missing(_plain(texts.columns[key]))))
         else:
             bound.setdefault(meaning.column, []).append((meaning, key))
-    for named in bound.values():
+    # In an order that does not hang on the other lines, since a row has one doubt.
+    for _, named in sorted(bound.items()):
         named.sort(key=lambda one: (one[0].rank, one[1]))
         meaning, key = named[0]
         array = texts.columns[key]

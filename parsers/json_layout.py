@@ -2,8 +2,8 @@
 
 The colon is the delimiter and the quote quotes, so a string after a key is one cell, its own colons included, with what follows it up to
 the next key's colon: `"authority":"a:80","method":"GET"}` is `"authority"`, `a:80,"method"` and `GET}`. A cell must end with exactly what
-the layout has there, and no value holds a quote: then the line can be read in one way only. What the tokenizer loses is whether there
-were quotes around `null`; lines with such a string must be left out.
+the layout has there, and no value holds a quote. The quotes that the tokenizer drops are looked up where they must stand, at places
+that follow from the lengths of the cells; so a string `null` is told from `null`, and nothing can hide between a string and the comma.
 """
 
 from __future__ import annotations
@@ -25,8 +25,6 @@ Ints = npt.NDArray[np.int64]
 Bools = npt.NDArray[np.bool_]
 
 NULL = "null"
-NULL_STRING = re.compile(b':"null"')
-"""What no line may hold that is read by a layout."""
 
 _MEMBER = re.compile(rb'"([^"\\]{1,64}+)":(?:"[^"\\]*+"|[-+.0-9A-Za-z]++)([,}])')
 _TOKENS = {
@@ -63,11 +61,12 @@ class Layout:
 
 @dataclass(frozen=True, slots=True)
 class _Value:
-    """The cell of a key's value, and what stands behind the value in it."""
+    """The cell of a key's value, what stands behind the value in it, and how many bytes come after the value, with the next colon."""
 
     key: str
     cell: int
     suffix: str
+    after: int
 
 
 class LayoutReader:
@@ -83,9 +82,11 @@ class LayoutReader:
             first, *further = literal.split(":")
             cell += 1
             if i:
-                self._values.append(_Value(layout.keys[i - 1], cell, first))
+                last = i + 1 == len(literals)
+                self._values.append(_Value(layout.keys[i - 1], cell, first, len(literal.encode()) + (not last)))
             else:
                 self._constants.append((cell, first))
+                self._first = len(literal.encode()) + 1
             for text in further:
                 cell += 1
                 self._constants.append((cell, text))
@@ -95,11 +96,14 @@ class LayoutReader:
         types |= {str(v.cell): WORD if is_word(v.key) else TEXT for v in self._values}
         self._options = pa_csv.ConvertOptions(check_utf8=False, strings_can_be_null=False, column_types=types)
 
-    def read(self, data: bytes, lines: int) -> tuple[Bools, dict[str, Any]]:
-        """Which of the lines of `data` have this layout, and the columns of those: text or dictionary, null for `null` and `-`."""
+    def read(self, data: bytes, begins: Ints, ends: Ints) -> tuple[Bools, dict[str, Any]] | None:
+        """Which of the lines of `data` have this layout, and the columns of those: text or dictionary, null for `null` and `-`.
+
+        None where a quote without another one makes a cell of the newline: which line is which is not known then. Line i is the object at `[begins[i], ends[i])` and a newline. No line holds a backslash or another control character.
+        """
         refused: list[int] = []
 
-        def refuse(row: pa_csv.InvalidRow) -> str:
+        def refuse(row: Any) -> str:
             refused.append(row.number - 1)
             return "skip"
 
@@ -109,24 +113,45 @@ class LayoutReader:
             pa_csv.ParseOptions(**_TOKENS, ignore_empty_lines=False, invalid_row_handler=refuse),
             self._options,
         )
-        taken = np.ones(lines, bool)
+        if table.num_rows + len(refused) != len(begins):
+            return None
+        taken = np.ones(len(begins), bool)
         taken[refused] = False
         good = np.ones(table.num_rows, bool)
-        for cell, text in self._constants:
+        for cell, constant in self._constants:
             array = _one(table, cell)
-            good &= np.array([t == text for t in array.dictionary.to_pylist()], bool)[kernels.codes(array)]
+            good &= np.array([t == constant for t in array.dictionary.to_pylist()], bool)[kernels.codes(array)]
+        text = np.frombuffer(data, np.uint8)
+        at = begins[taken] + self._first
         columns: dict[str, Any] = {}
         for value in self._values:
             array = _one(table, value.cell)
             cut = _cut_words if isinstance(array, pa.DictionaryArray) else _cut_texts
-            columns[value.key], fits = cut(array, value.suffix)
-            if fits is not None:
-                good &= fits
+            found = cut(array, value.suffix)
+            quoted = text[np.minimum(at, len(text) - 1)] == ord('"')
+            closed = text[np.minimum(at + found.lengths + 1, len(text) - 1)] == ord('"')
+            good &= found.fits & np.where(quoted, closed & ~found.null, found.bare)
+            at += found.lengths + 2 * quoted + value.after
+            columns[value.key] = found.array
+        good &= at == ends[taken]
         if not good.all():
-            at = pa.array(np.flatnonzero(good))
-            columns = {key: array.take(at) for key, array in columns.items()}
+            rows = pa.array(np.flatnonzero(good))
+            columns = {key: array.take(rows) for key, array in columns.items()}
             taken[taken] = good
         return taken, columns
+
+
+@dataclass(frozen=True, slots=True)
+class _Cut:
+    """The values of a column of cells: whether a cell fits, its value's length, whether it is the word `null`, and whether it may stand
+    without quotes.
+    """
+
+    array: Any
+    fits: Bools
+    lengths: Ints
+    null: Bools
+    bare: Bools
 
 
 def _one(table: pa.Table, number: int) -> Any:
@@ -134,50 +159,60 @@ def _one(table: pa.Table, number: int) -> Any:
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
 
-def _cut_words(array: Any, suffix: str) -> tuple[Any, Bools | None]:
-    """The values before `suffix`, distinct value by distinct value, and which rows fit (None: all)."""
+_BARE = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|true|false|null")
+
+
+def _cut_words(array: Any, suffix: str) -> _Cut:
+    """The values before `suffix`, distinct value by distinct value."""
     texts: list[str] = array.dictionary.to_pylist()
     cut = [t[: len(t) - len(suffix)] for t in texts]
-    fits = np.array(
-        [t.endswith(suffix) and '"' not in c and c == c.strip(" ") for t, c in zip(texts, cut, strict=True)], bool
-    )
+    code = kernels.codes(array)
+    fits = np.array([t.endswith(suffix) and '"' not in c for t, c in zip(texts, cut, strict=True)], bool)
+    lengths = np.array([len(c.encode()) for c in cut], np.int64)
+    null = np.array([c == NULL for c in cut], bool)
+    bare = np.array([_BARE.fullmatch(c) is not None for c in cut], bool)
     words = kernels.mapped(array, [None if c in (NULL, MISSING) else c for c in cut])
-    return words, None if fits.all() else fits[kernels.codes(array)]
+    return _Cut(words, fits[code], lengths[code], null[code], bare[code])
 
 
-def _cut_texts(array: Any, suffix: str) -> tuple[Any, Bools | None]:
-    """The values before `suffix`, and which rows fit (None: all)."""
+def _cut_texts(array: Any, suffix: str) -> _Cut:
+    """The values before `suffix`; of values without quotes only whole numbers and `null` are good."""
     rows, end = len(array), suffix.encode()
     ends, data = kernels.parts(array)
     starts, stops = ends[:-1], ends[1:] - len(end)
     fits = stops >= starts
-    if rows == 0 or not fits.any():
-        return array, fits
-    if len(end) >= 8:
+    if not fits.all():
+        stops = np.maximum(stops, starts)
+    lengths = stops - starts
+    if len(end) >= 8 and len(data) >= 8:
         words = np.ndarray((len(data) - 7,), np.dtype("<u8"), data, strides=(1,))
         for at in range(0, len(end), 8):
             begin = min(at, len(end) - 8)  # the last word overlaps the one before it
-            fits &= words[np.maximum(stops + begin, 0)] == int.from_bytes(end[begin : begin + 8], "little")
+            fits &= words[np.minimum(stops + begin, len(data) - 8)] == int.from_bytes(end[begin : begin + 8], "little")
     else:
         for at, byte in enumerate(end):
-            fits &= data[np.maximum(stops + at, 0)] == byte
-    used = data[ends[0] : ends[-1]] == ord('"')
-    if np.count_nonzero(used) != rows * suffix.count('"'):
-        quotes = np.concatenate((np.zeros(1, np.int32), np.cumsum(used, dtype=np.int32)))
+            fits &= data[np.minimum(stops + at, len(data) - 1)] == byte
+    used = data[ends[0] : ends[-1]]
+    if np.count_nonzero(used == ord('"')) != rows * suffix.count('"'):
+        quotes = np.concatenate((np.zeros(1, np.int64), np.cumsum(used == ord('"'))))
         fits &= np.diff(quotes[ends - ends[0]]) == suffix.count('"')
-    length = stops - starts
-    first = data[np.minimum(starts, len(data) - 1)]
-    fits &= ((first != ord(" ")) & (data[np.maximum(stops - 1, 0)] != ord(" "))) | (length == 0)
-    null = (length == 1) & (first == ord(MISSING))
-    four = np.flatnonzero((length == len(NULL)) & (first == ord(NULL[0])))
+    first = data[np.minimum(starts, len(data) - 1)] if len(data) else np.zeros(rows, np.uint8)
+    missing = (lengths == 1) & (first == ord(MISSING))
+    null = np.zeros(rows, bool)
+    four = np.flatnonzero((lengths == len(NULL)) & (first == ord(NULL[0])))
     if len(four):
         null[four] = (data[starts[four][:, None] + np.arange(len(NULL))] == np.frombuffer(NULL.encode(), np.uint8)).all(
             axis=1
         )
+    bare = null
+    if ((first - np.uint8(ord("0"))) <= 9).any():
+        digits = np.concatenate((np.zeros(1, np.int32), np.cumsum((used - np.uint8(ord("0"))) <= 9, dtype=np.int32)))
+        whole = digits[stops - ends[0]] - digits[starts - ends[0]] == lengths
+        bare = null | (whole & (lengths > 0) & ((first != ord("0")) | (lengths == 1)))
     bounds = np.empty(2 * rows, np.int32)
     bounds[0::2], bounds[1::2] = starts, stops
-    pieces: Any = pa.StringArray.from_buffers(2 * rows - 1, pa.py_buffer(bounds), array.buffers()[2])
-    places = np.arange(0, 2 * rows, 2, dtype=np.int32)
-    bitmap = pa.py_buffer(np.packbits(~null, bitorder="little")) if null.any() else None
-    cut = pieces.take(pa.Array.from_buffers(pa.int32(), rows, [bitmap, pa.py_buffer(places)]))
-    return cut, None if fits.all() else fits
+    pieces = pa.StringArray.from_buffers(max(2 * rows - 1, 0), pa.py_buffer(bounds), array.buffers()[2])
+    missing |= null
+    bitmap = pa.py_buffer(np.packbits(~missing, bitorder="little")) if missing.any() else None
+    places = pa.py_buffer(np.arange(0, 2 * rows, 2, dtype=np.int32))
+    return _Cut(pieces.take(pa.Array.from_buffers(pa.int32(), rows, [bitmap, places])), fits, lengths, null, bare)

@@ -24,7 +24,7 @@ from parsers.format_string import Format
 from parsers.frames import FrameColumns
 from parsers.json_columns import MISSING, Texts, build
 from parsers.json_keys import Keys
-from parsers.json_layout import NULL_STRING, Layout, LayoutReader
+from parsers.json_layout import Layout, LayoutReader
 from parsers.json_object import GATEWAY_KEY, GATEWAY_KEYS, Object, read_object
 from parsers.json_tokens import Flat, FlatReader
 from parsers.merge import Piece
@@ -107,7 +107,16 @@ class JsonReader:
             reader = self._layout(best)
             if not reader.possible:
                 continue
-            taken, columns = reader.read(text.only(left), len(left))
+            found = reader.read(*text.only(left))
+            if found is None:
+                odd = text.with_odd_quotes(left)
+                if not odd.any():
+                    break
+                text.single[left[odd]] = True
+                left = left[~odd]
+                tried.discard(best)
+                continue
+            taken, columns = found
             if ztunnel.is_object(best.keys):
                 text.single[left[taken]] = True
             elif self._is_access_log(best.keys):
@@ -226,12 +235,20 @@ class _Lines:
         """A line without its frame."""
         return self.data[self.begins[row] : self.ends[row]]
 
-    def only(self, rows: Ints) -> bytes:
-        """These lines without their frames."""
+    def with_odd_quotes(self, rows: Ints) -> Bools:
+        """Which of these lines have a quote without another one."""
+        quotes = np.flatnonzero(np.frombuffer(self.data, np.uint8) == ord('"'))
+        odd: Bools = (np.searchsorted(quotes, self.ends[rows]) - np.searchsorted(quotes, self.begins[rows])) % 2 != 0
+        return odd
+
+    def only(self, rows: Ints) -> tuple[bytes, Ints, Ints]:
+        """These lines without their frames, and where each begins and ends in that."""
         if len(rows) == len(self.ends) and self.begins is self.starts:
-            return self.data
-        spans = zip(self.begins[rows].tolist(), (self.ends[rows] + 1).tolist(), strict=True)
-        return b"".join([self.data[a:b] for a, b in spans])
+            return self.data, self.begins, self.ends
+        begins, ends = self.begins[rows], self.ends[rows]
+        data = b"".join([self.data[a:b] for a, b in zip(begins.tolist(), (ends + 1).tolist(), strict=True)])
+        after = np.cumsum(ends + 1 - begins)
+        return data, after - (ends + 1 - begins), after - 1
 
 
 @dataclass(slots=True)
@@ -280,14 +297,13 @@ def _behind_frame(data: bytes, starts: Ints, ends: Ints, words: int) -> tuple[In
 
 
 def _suspects(data: bytes, ends: Ints, controls: Ints) -> Bools:
-    """Lines with a backslash, a control character, bytes that are no UTF-8, or a string `null`."""
+    """Lines with a backslash, a control character, or bytes that are no UTF-8."""
     found = np.zeros(len(ends), bool)
     text = np.frombuffer(data, np.uint8)
     if b"\\" in data:
         found[np.searchsorted(ends, np.flatnonzero(text == ord("\\")))] = True
     if len(controls) != len(ends):
         found[np.searchsorted(ends, controls[text[controls] != ord("\n")])] = True
-    found[np.searchsorted(ends, [m.start() for m in NULL_STRING.finditer(data)])] = True
     if not data.isascii():
         try:
             data.decode()

@@ -17,7 +17,7 @@ from parsers import defaults
 from parsers.fields import ENCODING, FIELDS
 from parsers.format_string import Format, Operator
 from parsers.json_keys import Keys
-from parsers.strict import StrictReader
+from parsers.strict import NOWHERE, StrictReader
 
 MAX_DEPTH = 32
 """Objects and lists inside each other; deeper lines are refused."""
@@ -47,11 +47,20 @@ def _unescape_octal(found: re.Match[bytes]) -> bytes:
     return bytes([byte]) if byte >= 0x80 else b"\\u%04x" % byte
 
 
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)
+
+
+class _Number(str):
+    """A number, as printed."""
+
+    __slots__ = ()
+
+
 class _Pairs(list[tuple[str, Any]]):
     """An object as its members in order, so that a key that stands twice shows."""
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_Pairs, parse_int=str, parse_float=str, parse_constant=str)
+_DECODER = json.JSONDecoder(object_pairs_hook=_Pairs, parse_int=_Number, parse_float=_Number, parse_constant=_Number)
 
 
 def read_object(line: bytes, keys: Keys) -> Object | None:
@@ -100,9 +109,9 @@ def _decoded(text: str) -> _Pairs | None:
 
 
 def _depth(text: str) -> int:
-    """Brackets open at once; those inside strings count too, so that it is never too small."""
+    """Brackets open at once."""
     depth = deepest = 0
-    for c in re.findall(r"[\[\]{}]", re.sub(r'"[^"\\]*"', "", text)):
+    for c in re.findall(r"[\[\]{}]", _STRING.sub("", text)):
         depth += 1 if c in "[{" else -1
         deepest = max(deepest, depth)
     return deepest
@@ -113,18 +122,21 @@ def _flat(pairs: _Pairs, prefix: str) -> Any:
         name = f"{prefix}{key}"
         if isinstance(value, _Pairs):
             yield from _flat(value, f"{name}.")
-        elif isinstance(value, str) or value is None:
-            yield name, value
-        elif isinstance(value, bool):
-            yield name, "true" if value else "false"
+        elif value is None:
+            yield name, None
         else:
-            yield name, json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"))
+            yield name, str(value) if isinstance(value, str) else _json(value)
 
 
-def _plain(value: Any) -> Any:
+def _json(value: Any) -> str:
+    """As JSON without blanks, numbers as printed."""
+    if isinstance(value, _Number):
+        return str(value)
     if isinstance(value, _Pairs):
-        return {k: _plain(v) for k, v in value}
-    return [_plain(v) for v in value] if isinstance(value, list) else value
+        return "{" + ",".join(f"{_json(k)}:{_json(v)}" for k, v in value) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_json, value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
 
 
 _OURS = {"timestamp", "response_code", "response_flags", "bytes_received", "bytes_sent", "duration_ms"}
@@ -175,7 +187,7 @@ def read_gateway(line: bytes) -> Object | None:
     spans, doubt = found
     texts: dict[str, str] = {}
     for name, span in zip(GATEWAY_KEYS, spans, strict=True):
-        if span is None:
+        if span == NOWHERE:
             continue
         value = line[span[0] : span[1]]
         try:
