@@ -21,11 +21,11 @@ from parsers.start_time import TimeLayout
 _PLAIN_TEXT = (Kind.TIME, Kind.NUMBER, Kind.PATH, Kind.REQUEST_ID, Kind.ADDRESS)
 """Kinds whose values are mostly distinct, or become numbers: not worth a dictionary."""
 
-Extra = list[tuple[str, Array]]
-"""Columns without a name of their own, by their operator."""
+Extra = list[tuple[int, str, Array]]
+"""Columns without a name of their own: the operator's place in the format, its text, the values."""
 
 
-def fill(columns: Columns, extra: list[tuple[str, Array]], cell: Cell, array: Array, good: Mask) -> None:
+def fill(columns: Columns, extra: Extra, cell: Cell, array: Array, good: Mask) -> None:
     """Add the columns of one cell; rows that do not fit are cleared in `good`."""
     one = cell.field
     if one is None:
@@ -47,7 +47,7 @@ def fill(columns: Columns, extra: list[tuple[str, Array]], cell: Cell, array: Ar
     if name:
         columns[name] = array
     else:
-        extra.append((one.key, array))
+        extra.append((one.operator.offset, one.key, array))
 
 
 def _fill_number(columns: Columns, name: str, array: Array, good: Mask) -> None:
@@ -135,17 +135,22 @@ def _shaped(array: Array, one: Field) -> Any:
         return True  # as all cells
     shape = re.compile(one.shape)
     fits = [shape.fullmatch(v.encode()) is not None for v in array.dictionary.to_pylist()]
-    return True if all(fits) else np.array(fits)[kernels.codes(array)] | ~np.asarray(array.is_valid())
+    missing_fits = shape.fullmatch(b"-") is not None
+    if all(fits) and (missing_fits or array.null_count == 0):
+        return True
+    return np.where(np.asarray(array.is_valid()), np.array([*fits, False])[kernels.codes(array)], missing_fits)
 
 
-def as_map(extra: list[tuple[str, Array]], rows: int) -> Array:
+def as_map(extra: Extra, rows: int) -> Array:
     """The columns without a name of their own as one map; a row with none of them is null."""
     width = len(extra)
-    there = np.stack([np.asarray(a.is_valid()) for _, a in extra], axis=1)
-    texts = pa.concat_arrays([a.cast(TEXT) for _, a in extra])
+    there = np.stack([np.asarray(a.is_valid()) for _, _, a in extra], axis=1)
+    texts = pa.concat_arrays([a.cast(TEXT) for _, _, a in extra])
     index = np.arange(rows)[:, None] + np.arange(width) * rows
     items = texts.take(pa.array(index[there]))
-    keys = pa.array([k for k, _ in extra], TEXT).take(pa.array(np.broadcast_to(np.arange(width), there.shape)[there]))
+    keys = pa.array([k for _, k, _ in extra], TEXT).take(
+        pa.array(np.broadcast_to(np.arange(width), there.shape)[there])
+    )
     counts = there.sum(axis=1)
     offsets = np.concatenate(([0], np.cumsum(counts))).astype(np.int32)
     found: Any = pa.MapArray.from_arrays(pa.array(offsets), keys, items)

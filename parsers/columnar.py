@@ -134,17 +134,17 @@ class ColumnarReader:
 
     def _tokens(self, found: Selected) -> tuple[Table, LineNumbers]:
         """The words of the lines that have as many as the format, and which lines these are."""
-        lines = len(found.starts)
         fits = self._structure_fits(found)
-        if not self._tokenized or lines == 0:
-            return pa.table({}), np.flatnonzero(fits)
+        taken = np.flatnonzero(fits)
+        if not self._tokenized or len(taken) == 0:
+            return pa.table({}), taken
         refused: list[int] = []
 
         def refuse(row: Any) -> str:
-            refused.append(row.number or 0)
+            refused.append(row.number)
             return "skip"
 
-        chunk = self._words_alone(found)
+        chunk = self._words_alone(found, None if fits.all() else taken)
         table = pa_csv.read_csv(
             pa.BufferReader(chunk),
             pa_csv.ReadOptions(use_threads=False, block_size=chunk.size + 1, column_names=self._names),
@@ -157,13 +157,9 @@ class ColumnarReader:
             ),
             self._options,
         )
-        parsed = np.ones(lines, bool)
-        parsed[np.array(refused, np.int64) - 1] = False
-        if not fits.all():
-            table = _filtered(table, fits[parsed])
-        return table, np.flatnonzero(parsed & fits)
+        return table, np.delete(taken, np.array(refused, np.int64) - 1) if refused else taken
 
-    def _words_alone(self, found: Selected) -> Any:
+    def _words_alone(self, found: Selected, rows: LineNumbers | None) -> Any:
         """Lines of nothing but the stretches with several words, one blank between any two words."""
         pieces: list[tuple[Positions, Positions]] = []
         last = len(self._stretches) - 1
@@ -176,7 +172,7 @@ class ColumnarReader:
             pieces.append((left, right + 1 if i == last else right))
         if self._tokenized[-1] != last:
             pieces.append((found.ends, found.ends + 1))
-        taken = cut.lines_of(found.chunk, pieces, None)
+        taken = cut.lines_of(found.chunk, pieces, rows)
         ends, _ = kernels.parts(taken)
         return taken.buffers()[2].slice(0, int(ends[-1]))
 
@@ -221,6 +217,7 @@ class ColumnarReader:
             for n, cell in enumerate(self._stretches[i].cells):
                 cell_values.fill(columns, extra, cell, _one(table, _cell_name(i, n)), good)
         if extra:
+            extra.sort(key=lambda e: e[0])
             columns["extra"] = cell_values.as_map(extra, len(good))
         return columns
 

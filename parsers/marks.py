@@ -35,7 +35,7 @@ class Selected:
 def select(data: bytes, lines: int, quotes: int) -> Selected:
     """The lines of `data` (it has `lines` newlines and ends with one) that have exactly `quotes` quotes each."""
     content = np.frombuffer(data, np.uint8)
-    controls, marks = _positions(content, with_quotes=quotes > 0)
+    controls, marks = _positions(content)
     if len(controls) == lines and len(marks) == lines * quotes and (content[controls] == NEWLINE).all():
         starts = _starts(controls)
         table = marks.reshape(lines, quotes)
@@ -80,7 +80,7 @@ def _starts(ends: Positions) -> Positions:
     return starts
 
 
-def _positions(content: Bytes, *, with_quotes: bool) -> tuple[Positions, Positions]:
+def _positions(content: Bytes) -> tuple[Positions, Positions]:
     """Positions of all control characters, the newlines among them, and of all quotes."""
     mask = np.empty(SLAB_BYTES, bool)
     controls: list[Positions] = []
@@ -91,11 +91,10 @@ def _positions(content: Bytes, *, with_quotes: bool) -> tuple[Positions, Positio
         here = mask[:size]
         np.less(slab, BLANK, out=here)
         controls.append(_sparse(here) + start)
-        if with_quotes:
-            np.equal(slab, QUOTE, out=here)
-            found = np.flatnonzero(here)
-            found += start
-            quotes.append(found)
+        np.equal(slab, QUOTE, out=here)
+        found = np.flatnonzero(here)
+        found += start
+        quotes.append(found)
     nothing = np.empty(0, np.int64)
     return np.concatenate(controls or [nothing]), np.concatenate(quotes or [nothing])
 
