@@ -71,8 +71,8 @@ VERSION = UPGRADES[-1].version if UPGRADES else 1
 """Of the schema that this program writes."""
 
 
-def create_table(database: str, table: Table) -> str:
-    """CREATE TABLE IF NOT EXISTS of one of `columns.TABLES`."""
+def create_table(database: str, table: Table, *, retention: bool = True) -> str:
+    """CREATE TABLE IF NOT EXISTS of one of `columns.TABLES`; without `retention` its rows stay for ever."""
     lines = [
         f"{quoted(c.name)} {c.clickhouse} CODEC({c.codec}) COMMENT {literal(c.meaning)}" for c in table.columns
     ] + list(table.indexes)
@@ -87,7 +87,7 @@ def create_table(database: str, table: Table) -> str:
         partition=table.partition_by,
         primary=table.primary_key,
         order=table.order_by,
-        ttl=table.ttl,
+        ttl=table.ttl if retention else "",
     )
 
 
@@ -117,7 +117,7 @@ def _create_table(
     return "\n".join(clauses)
 
 
-def create_rollup(database: str) -> str:
+def create_rollup(database: str, *, retention: bool = True) -> str:
     """CREATE TABLE of the rollup: counts, sums and a histogram of durations by minute, mergeable over time and servers."""
     return _create_table(
         quoted(database, ROLLUP),
@@ -128,7 +128,7 @@ def create_rollup(database: str) -> str:
         f"{ACCESS_LOG} by minute: counts, sums and a histogram of durations; sum them once more when reading",
         partition="toYYYYMM(minute)",
         order=f"({', '.join(_ROLLUP_KEYS)})",
-        ttl="minute + INTERVAL 400 DAY",
+        ttl="minute + INTERVAL 400 DAY" if retention else "",
     )
 
 
@@ -161,12 +161,16 @@ def create_versions(database: str) -> str:
     )
 
 
-def create(database: str = DATABASE) -> list[str]:
-    """All statements that make an empty server a store; each can be run again. The version is written last, by `apply`."""
+def create(database: str = DATABASE, *, retention: bool = True) -> list[str]:
+    """All statements that make an empty server a store; each can be run again. The version is written last, by `apply`.
+
+    An embedded store is made without `retention`: it is asked about logs of any age, and a row older than its table keeps
+    would vanish as soon as it is inserted.
+    """
     return [
         f"CREATE DATABASE IF NOT EXISTS {quoted(database)} ENGINE = Atomic",
-        *(create_table(database, table) for table in TABLES.values()),
-        create_rollup(database),
+        *(create_table(database, table, retention=retention) for table in TABLES.values()),
+        create_rollup(database, retention=retention),
         create_view(database),
         create_versions(database),
     ]
@@ -200,7 +204,7 @@ def apply(connection: Connection, database: str = DATABASE) -> list[str]:
     if found == VERSION and not missing:
         return []
     done = [f"made {t}" for t in missing]
-    for statement in create(database):
+    for statement in create(database, retention=not connection.only_writer):
         connection.command(statement, ConfigError)
     for upgrade in UPGRADES:
         # Tables that were made just now are of the newest form already; the statements say IF EXISTS and IF NOT EXISTS.
