@@ -1,6 +1,7 @@
 """What every sink promises, and what those that store each line once promise beyond it."""
 
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -165,12 +166,28 @@ def test_a_gap_is_left_open_and_filled_later(database: Database) -> None:
 
 
 def test_rows_whose_time_cannot_be_trusted_are_found_by_identity(database: Database) -> None:
-    sink = database.sink()
-    crash_after(sink, 3, batch(0, [span(FILE, 0, 30)], doubtful=True))
+    """Their timestamp is the time of sealing, so that the same lines read again have another one, hours later."""
+    crash_after(database.sink(), 3, batch(0, [span(FILE, 0, 30)], doubtful=True))
+    later = batch(0, [span(FILE, 0, 30)], "0123456789abcdef", doubtful=True)
+    hours = 5 * 3600 * 1_000_000
+    spans = tuple(replace(s, min_time=s.min_time + hours, max_time=s.max_time + hours) for s in later.spans)
 
-    database.sink().write(batch(0, [span(FILE, 0, 30)], doubtful=True))
+    database.sink().write(replace(later, spans=spans))
 
     assert_once(database, FILE, 30)
+
+
+def test_an_insert_that_failed_is_asked_about_even_where_tokens_are_forgotten(database: Database) -> None:
+    sink = database.sink()
+    sink.write(batch(0, [span(FILE, 0, 40)]))
+    for table in ROW_TABLES:
+        database.command(f"ALTER TABLE {{db}}.{table} MODIFY SETTING non_replicated_deduplication_window = 0")
+    with pytest.raises(Unavailable):
+        interrupted(sink, 2, batch(1, [span(FILE, 40, 100)]), OperationalError("lost"))
+
+    sink.write(batch(1, [span(FILE, 40, 100)]))
+
+    assert_once(database, FILE, 100)
 
 
 @pytest.mark.parametrize("crash", [False, True])
