@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import signal
 import sys
@@ -87,6 +88,8 @@ def run(  # noqa: PLR0917  one for each option
         restarts=restarts,
         services=services,
     )
+    # Nothing here is cyclic, and millions of short-lived texts would have it look for cycles all the time.
+    gc.set_threshold(200_000, 50, 50)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())

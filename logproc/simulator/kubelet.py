@@ -152,16 +152,14 @@ class PodLogs:
         log = self._logs[owner]
         self.written.rows += len(lines.texts)
         try:
-            if lines.truths is None and not any(lines.errors) and max(map(len, lines.texts)) <= _SURE:
-                data = "".join(
-                    [f"{t} stdout F {text}\n" for t, text in zip(lines.times, lines.texts, strict=True)]
-                ).encode()
-                if log.size + len(data) < self.rotate_at:
-                    self._put(owner, log, data, len(lines.texts))
-                else:
-                    self._put_each(owner, log, [(line + b"\n", None) for line in data.split(b"\n")[:-1]])
-            else:
+            if lines.truths is not None:
                 self._put_each(owner, log, _framed(lines))
+                return
+            data, count = _framed_at_once(lines)
+            if log.size + len(data) < self.rotate_at:
+                self._put(owner, log, data, count)
+            else:
+                self._put_each(owner, log, [(line + b"\n", None) for line in data.split(b"\n")[:-1]])
         except OSError as error:
             raise SinkError(f"{log.path}: {error.strerror}", "is there space left?") from error
 
@@ -339,3 +337,26 @@ def _framed(lines: Lines) -> list[tuple[bytes, Truth]]:
         else:
             out.append(last)
     return out if held is None else [*out, held]
+
+
+def _framed_at_once(lines: Lines) -> tuple[bytes, int]:
+    """The same without rows, as one text and its number of physical lines: most lines are short and come on standard output."""
+    texts, total = lines.texts, len(lines.texts)
+    special = [i for i, (text, error) in enumerate(zip(texts, lines.errors, strict=True)) if error or len(text) > _SURE]
+    out: list[bytes] = []
+    at = count = 0
+    for i in [*special, total]:
+        if i < at:
+            continue
+        plain = zip(lines.times[at:i], texts[at:i], strict=True)
+        out.append("".join([f"{time} stdout F {text}\n" for time, text in plain]).encode())
+        count += i - at
+        at = i
+        if i < total:
+            # Neighbours of such a line can slip between its fragments.
+            while at < total and (lines.errors[at] or len(texts[at]) > _SURE):
+                at += 1
+            framed = _framed(lines.part(i, at))
+            out += [line for line, _ in framed]
+            count += len(framed)
+    return b"".join(out), count

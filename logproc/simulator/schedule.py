@@ -6,7 +6,7 @@ Lines of requests that are still going on wait here until their moment has come.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import compress, pairwise
+from itertools import pairwise
 
 import numpy as np
 
@@ -65,12 +65,12 @@ class Schedule:
         owners, due, ends = np.concatenate(self._owners), np.concatenate(self._due), np.concatenate(self._ends)
         texts, errors, truths = self._texts, self._errors, self._truths
         chosen = np.ones(len(due), bool) if until is None else due < until
-        waiting = ~chosen
+        waiting = np.flatnonzero(~chosen)
         left = waiting.tolist()
         self._owners, self._due, self._ends = [owners[waiting]], [due[waiting]], [ends[waiting]]
-        self._texts, self._errors = list(compress(texts, left)), list(compress(errors, left))
+        self._texts, self._errors = [texts[i] for i in left], [errors[i] for i in left]
         if truths is not None:
-            self._truths = list(compress(truths, left))
+            self._truths = [truths[i] for i in left]
         picked = np.flatnonzero(chosen)
         if not len(picked):
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,10 @@ Texts = npt.NDArray[Any]
 
 SECOND = 1_000_000
 _HEX = np.frombuffer("0123456789abcdef".encode("utf-32-le"), np.uint32)
-_DIGITS = [
-    np.array([[48 + (n // 10**p) % 10 for p in range(w - 1, -1, -1)] for n in range(10**w)], np.uint32)
-    for w in (1, 2, 3)
-]
+_THREE = [f"{n:03d}" for n in range(1000)]
+_LAST = [text + "Z" for text in _THREE]
+_CUT = [text.rstrip("0") + "Z" for text in _THREE]
+_KNOWN_SECONDS = 100_000
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _PLACE = re.compile(r"(\{[a-z]+\})")
 
@@ -54,38 +55,39 @@ def request_ids(rng: np.random.Generator, count: int) -> Texts:
     return texts(letters.view("U36")[:, 0].tolist())
 
 
-def time_texts(us: Ints, digits: int = 3, times: Ints | None = None) -> list[str]:
-    """Times (microseconds since 1970) as RFC 3339 UTC with so many decimals, cut not rounded.
+class _Seconds(dict[int, str]):
+    """Seconds since 1970 to their text with the point that a fraction follows; times come in runs, so each is made once."""
 
-    Nine decimals take their last three from `times` (nanoseconds).
-    """
-    if not len(us):
-        return []
-    seconds = us // SECOND
-    first = int(seconds.min())
-    width = int(seconds.max()) - first + 1
-    if width > 4 * len(us) + 64:
-        known, seconds = np.unique(seconds, return_inverse=True)
-    else:
-        known, seconds = np.arange(first, first + width), seconds - first
-    prefix = np.datetime_as_string(known.astype("M8[s]")).astype("U20")
-    table = prefix.view(np.uint32).reshape(len(known), 20)
-    out = np.empty((len(us), 21 + digits), np.uint32)
-    out[:, :20] = table[seconds]
-    out[:, 19] = ord(".")
-    rest = us % SECOND
-    out[:, 20:23] = _DIGITS[2][rest // 1000]
-    if digits >= 6:
-        out[:, 23:26] = _DIGITS[2][rest % 1000]
-    if digits == 9 and times is not None:
-        out[:, 26:29] = _DIGITS[2][times % 1000]
-    out[:, 20 + digits] = ord("Z")
-    return list(np.ascontiguousarray(out).view(f"U{21 + digits}")[:, 0].tolist())
+    def __missing__(self, second: int) -> str:
+        if len(self) > _KNOWN_SECONDS:
+            self.clear()
+        text = self[second] = datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%S.")
+        return text
+
+
+_seconds = _Seconds()
+
+
+def time_texts(us: Ints, digits: int = 3) -> list[str]:
+    """Times (microseconds since 1970) as RFC 3339 UTC with 3 or 6 decimals, cut not rounded."""
+    seconds, rest = (us // SECOND).tolist(), us % SECOND
+    if digits == 3:
+        return [_seconds[s] + _LAST[m] for s, m in zip(seconds, (rest // 1000).tolist(), strict=True)]
+    parts = zip(seconds, (rest // 1000).tolist(), (rest % 1000).tolist(), strict=True)
+    return [_seconds[s] + _THREE[m] + _LAST[u] for s, m, u in parts]
 
 
 def runtime_times(ns: Ints) -> list[str]:
-    """Times (nanoseconds since 1970) as a container runtime prints them: trailing zeros of the fraction are left out."""
-    return [t[:-1].rstrip("0") + "Z" if t[-2] == "0" else t for t in time_texts(ns // 1000, 9, ns)]
+    """Times (nanoseconds since 1970) as a container runtime prints them: zeros at the end of the fraction are left out."""
+    seconds, rest = (ns // (1000 * SECOND)).tolist(), ns % (1000 * SECOND)
+    parts = zip(seconds, (rest // SECOND).tolist(), (rest // 1000 % 1000).tolist(), (rest % 1000).tolist(), strict=True)
+    return [_seconds[s] + _THREE[m] + _THREE[u] + _CUT[n] if n else _no_nanoseconds(s, m, u) for s, m, u, n in parts]
+
+
+def _no_nanoseconds(second: int, millis: int, micros: int) -> str:
+    if micros:
+        return _seconds[second] + _THREE[millis] + _CUT[micros]
+    return _seconds[second] + _CUT[millis] if millis else _seconds[second][:-1] + "Z"
 
 
 def join(hosts: list[str], ports: list[int] | int) -> list[str]:
