@@ -235,14 +235,14 @@ def as_text(batch: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def as_values(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """The batch as a table shows it: times stay times, everything that is no number is text."""
+    """The batch as a table shows it: everything that is no number is text."""
     import pyarrow as pa
 
-    columns = [column if kind(column.type) is not Kind.TEXT else _text(column) for column in batch.columns]
+    columns = [_text(column, "%Y-%m-%d %H:%M:%S") for column in batch.columns]
     return pa.RecordBatch.from_arrays(columns, batch.schema.names)
 
 
-def _text(column: Any) -> Any:
+def _text(column: Any, time_format: str = "%Y-%m-%dT%H:%M:%SZ") -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -250,7 +250,7 @@ def _text(column: Any) -> Any:
     if kind(arrow) is Kind.NUMBER or arrow == pa.string():
         return column
     if pa.types.is_timestamp(arrow):
-        return pc.strftime(column, format="%Y-%m-%dT%H:%M:%SZ")
+        return pc.strftime(column, format=time_format)
     if arrow in (pa.binary(16), pa.uuid()):
         return uuid_text(column.storage if arrow == pa.uuid() else column)
     if pa.types.is_map(arrow):

@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import numpy as np
+
 from logproc.errors import ConfigError, SourceError
 from logproc.model import Chunk, Span, Stream
 
@@ -28,6 +30,7 @@ MAX_LINE = 1 << 20
 KEPT_OF_OVERSIZED = 64 << 10
 STDIN = "-"
 
+NEWLINE = 10
 _GZIP = b"\x1f\x8b\x08"
 
 
@@ -69,8 +72,11 @@ class Input:
         try:
             for block in self._blocks():
                 self.bytes += len(block)
-                if chunk := cutter.add(block):
+                chunk = cutter.add(block)
+                del block  # nothing is held beside the chunk while its rows are made
+                if chunk:
                     yield chunk
+                del chunk
         except OSError as error:
             self.damage = error.strerror or str(error)
         except (zlib.error, EOFError) as error:
@@ -171,7 +177,7 @@ class _Lines:
         return self._chunk(data, end, oversized, last=True)
 
     def _chunk(self, data: bytes, end: int, oversized: tuple[tuple[int, int], ...], *, last: bool = False) -> Chunk:
-        lines = data.count(b"\n")
+        lines = int(np.count_nonzero(np.frombuffer(data, np.uint8) == NEWLINE))
         span = Span(0, self._offset, end, self._line, lines)
         self._offset, self._line = end, self._line + lines
         return Chunk(self._stream, span, data, time.time(), oversized, last)
@@ -189,8 +195,17 @@ class _Lines:
 
 def _shortened(data: bytes) -> tuple[bytes, list[tuple[int, int]]]:
     """Whole lines with the oversized ones cut, and those by index and length; the first line is no concern of this."""
+    begin = data.find(b"\n") + 1
+    # From where a line begins, a newline lies within MAX_LINE or the line is oversized: a few long steps check all lines.
+    while len(data) - begin > MAX_LINE:
+        newline = data.rfind(b"\n", begin, begin + MAX_LINE + 1)
+        if newline < 0:
+            break
+        begin = newline + 1
+    else:
+        return data, []
     lines = data.split(b"\n")
     found = [(i, len(line)) for i, line in enumerate(lines) if i and len(line) > MAX_LINE]
     for i, _ in found:
         lines[i] = lines[i][:KEPT_OF_OVERSIZED]
-    return (b"\n".join(lines), found) if found else (data, found)
+    return b"\n".join(lines), found

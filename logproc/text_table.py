@@ -18,6 +18,8 @@ MISSING = "-"
 GAP = "  "
 LEAST = 10
 """Characters to which a column of text may be cut on a terminal; where that does not suffice, rows are printed one below the other."""
+WIDEST = 80
+"""Characters to which a column is aligned where nothing is cut."""
 DECIMALS = 3
 
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]")
@@ -69,9 +71,9 @@ class TextTable:
             self._begin(columns)
         if self._vertical:
             self._write_vertical(columns, len(rows))
-        else:
-            for i in range(len(rows)):
-                self._out.write(self._line([column[i] for column in columns]))
+        elif rows:
+            padded = [self._padded(i, column) for i, column in enumerate(columns)]
+            self._out.write("".join([GAP.join(line) + "\n" for line in zip(*padded, strict=True)]))
         self._rows += len(rows)
 
     def _begin(self, columns: Sequence[Sequence[str | None]]) -> None:
@@ -80,29 +82,32 @@ class TextTable:
             max([display_width(name), *(display_width(c or MISSING) for c in column)])
             for name, column in zip(names, columns, strict=True)
         ]
+        if self._width is None:
+            # One long text must not push the rest of every row away; what is longer stands out of its column.
+            widest = [min(w, WIDEST) for w in widest]
         fitted = fit(widest, [h.kind is Kind.TEXT for h in self._headings], self._width)
         self._vertical = fitted is None
         self._widths = fitted or [max(map(display_width, names))]
         if self._header and not self._vertical:
-            self._out.write(self._line(names, heading=True))
+            shown = [self._padded(i, [name], self._bold)[0] for i, name in enumerate(names)]
+            self._out.write(GAP.join(shown) + "\n")
 
-    def _line(self, texts: Sequence[str | None], *, heading: bool = False) -> str:
-        pieces = []
-        last = len(texts) - 1
-        for i, (text, width) in enumerate(zip(texts, self._widths, strict=True)):
-            shown = MISSING if text is None else text
-            if self._width is not None:
-                shown = cut(shown, width)
+    def _padded(self, place: int, column: Sequence[str | None], style: str = "") -> list[str]:
+        """One column's texts at its width, cut where a terminal has no room for them."""
+        width, kind = self._widths[place], self._headings[place].kind
+        last = place == len(self._headings) - 1
+        missing = self._padded(place, [MISSING], self._dim)[0] if None in column else ""
+        padded = []
+        for text in column:
+            if text is None:
+                padded.append(missing)
+                continue
+            shown = text if self._width is None else cut(text, width)
             blanks = " " * (width - display_width(shown))
-            if heading:
-                shown = f"{self._bold}{shown}{self._plain}"
-            elif text is None:
-                shown = f"{self._dim}{shown}{self._plain}"
-            if self._headings[i].kind is Kind.NUMBER:
-                pieces.append(blanks + shown)
-            else:
-                pieces.append(shown if i == last else shown + blanks)
-        return GAP.join(pieces) + "\n"
+            if style:
+                shown = f"{style}{shown}{self._plain}"
+            padded.append(blanks + shown if kind is Kind.NUMBER else shown if last else shown + blanks)
+        return padded
 
     def _write_vertical(self, columns: Sequence[Sequence[str | None]], rows: int) -> None:
         for i in range(rows):
@@ -115,10 +120,11 @@ class TextTable:
 
 def cells(kind: Kind, values: Sequence[Any]) -> list[str | None]:
     """The texts of one column, with as many decimals in each as the column needs."""
+    # A whole number among others comes as an integer from JSON.
     if kind is Kind.NUMBER and any(isinstance(v, float) for v in values):
         decimals = max((_decimals(v) for v in values if isinstance(v, float)), default=0)
         return [None if v is None else _number(v, decimals) for v in values]
-    texts = [None if v is None else cell(v) for v in values]
+    texts = [v if v is None or (type(v) is str and v.isascii() and v.isprintable()) else cell(v) for v in values]
     if kind is Kind.TIME and all(t is None or _MICROSECONDS.search(t) for t in texts):
         return [None if t is None else _MICROSECONDS.sub(lambda m: m[0][:4], t) for t in texts]
     return texts
@@ -187,8 +193,6 @@ def _decimals(value: float) -> int:
 
 
 def _number(value: Any, decimals: int) -> str:
-    if not isinstance(value, float):
-        return str(value)
     if value and abs(value) < 10**-DECIMALS:
         return f"{value:.2g}"
     return f"{value:.{decimals}f}"

@@ -72,6 +72,7 @@ def _run(args: list[str], stdin: bytes) -> dict[str, Any]:
     from logproc.main import main
 
     sys.argv = ["logproc", *args]
+    sys.modules["__main__"].__package__ = None  # or help pages would name this module
     with tempfile.TemporaryFile() as given, tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         given.write(stdin)
         given.seek(0)

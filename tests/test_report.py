@@ -121,6 +121,7 @@ def test_latency(logproc: Session) -> None:
     server = found["reviews", "inbound"]
     assert (server["p50_ms"], server["p90_ms"], server["p99_ms"], server["max_ms"]) == (10, 10, 5000, 5000)
     assert (server["service_p50_ms"], server["proxy_p50_ms"], server["proxy_p99_ms"]) == (7, 3, 3)
+    assert [found["ledger", "inbound"][k] for k in ("service_p50_ms", "proxy_p99_ms")] == [None, None]
     assert ("db.shop.svc.cluster.local", "outbound") not in found, "connections have no latency"
 
 

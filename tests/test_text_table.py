@@ -43,6 +43,12 @@ def test_later_blocks_keep_the_columns() -> None:
     assert shown.splitlines() == ["a     b", "xxxx  y", "x     y", "xxxxxx  y"]
 
 
+def test_a_long_text_is_whole_and_does_not_widen_the_others() -> None:
+    shown = render([Heading("a"), Heading("b")], [("x" * 500, "y"), ("x", "y")])
+
+    assert [len(line) for line in shown.splitlines()] == [83, 503, 83]
+
+
 def test_a_terminal_gets_no_line_wider_than_itself() -> None:
     rows = [("x" * 100, 7, 0.5, "y" * 30)]
 
@@ -84,7 +90,7 @@ def test_times_lose_microseconds_that_no_row_has() -> None:
 
 def test_small_numbers_are_not_rounded_to_nothing() -> None:
     assert cells(Kind.NUMBER, [0.00001234, 2.0, 0.0, float("nan")]) == ["1.2e-05", "2", "0", "nan"]
-    assert cells(Kind.NUMBER, [1234567.891, None, 3]) == ["1234567.891", None, "3"]
+    assert cells(Kind.NUMBER, [1234567.891, None, 3]) == ["1234567.891", None, "3.000"]
 
 
 def test_values_of_every_kind() -> None:

@@ -41,7 +41,7 @@ class TableName(StrEnum):
 
 def run(
     files: list[str] = typer.Argument(
-        None, metavar="[FILE|-]...", help="Files, gzipped or not; - or nothing: standard input."
+        None, metavar="FILE|-", help="Files, gzipped or not; - or nothing: standard input."
     ),
     *,
     output: Output = typer.Option(Output.TABLE, "--output", "-o", help="How to print; none only reads."),
@@ -83,12 +83,14 @@ def run(
     from logproc import parsing, reading
     from logproc.columns import TABLES
     from logproc.frames import frame_named
+    from logproc.memory import keep_little
     from logproc.output import refuse_binary_on_terminal
     from logproc.row_printers import Selection, make_printer
     from logproc.where import compile_filter
     from parsers import open_parser
 
     began = time.monotonic()
+    keep_little()
     paths = files or [reading.STDIN]
     if not files and sys.stdin.isatty():
         raise ConfigError("there is nothing to read", "name a file, or pipe lines into it: ... | logproc parse -")

@@ -20,7 +20,7 @@ TITLE = "Ready questions: traffic, errors, canary, graph, latency, slow."
 
 
 def run(
-    name: str = typer.Argument(None, help="The report; without one they are listed."),
+    name: str = typer.Argument(None, metavar="NAME", help="The report; without one they are listed."),
     *,
     since: str = typer.Option(
         "1h", "--since", help="Begin: a duration back from now (15m, 1h30m, 2d) or a time (UTC)."

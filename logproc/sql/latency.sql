@@ -2,6 +2,11 @@
 --
 -- Milliseconds, HTTP only. Of inbound lines, service_* is the application's own time and proxy_* what the server's proxy adds; of
 -- outbound lines, service_* is everything behind the client's proxy. Only lines that say the upstream's time count in those.
+WITH
+    isNotNull(upstream_service_time_ms) AS says,
+    countIf(says) AS known,
+    quantilesExactWeightedIf(0.5, 0.99)(assumeNotNull(upstream_service_time_ms), weight, says) AS behind,
+    quantilesExactWeightedIf(0.5, 0.99)(greatest(0, toInt64(duration_ms) - assumeNotNull(upstream_service_time_ms)), weight, says) AS here
 SELECT
     k8s_namespace AS namespace,
     if(app != '', app, if(upstream_service != '', upstream_service, authority)) AS service,
@@ -13,10 +18,10 @@ SELECT
     durations[4] AS p99_ms,
     durations[5] AS p999_ms,
     max(duration_ms) AS max_ms,
-    (quantilesExactWeightedIf(0.5, 0.99)(assumeNotNull(upstream_service_time_ms), weight, isNotNull(upstream_service_time_ms)) AS behind)[1] AS service_p50_ms,
-    behind[2] AS service_p99_ms,
-    (quantilesExactWeightedIf(0.5, 0.99)(greatest(0, toInt64(duration_ms) - assumeNotNull(upstream_service_time_ms)), weight, isNotNull(upstream_service_time_ms)) AS here)[1] AS proxy_p50_ms,
-    here[2] AS proxy_p99_ms
+    if(known > 0, behind[1], NULL) AS service_p50_ms,
+    if(known > 0, behind[2], NULL) AS service_p99_ms,
+    if(known > 0, here[1], NULL) AS proxy_p50_ms,
+    if(known > 0, here[2], NULL) AS proxy_p99_ms
 FROM access_log
 WHERE timestamp >= {since:DateTime64(6, 'UTC')} AND timestamp < {until:DateTime64(6, 'UTC')}
     AND log_type = 'http'
