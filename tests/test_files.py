@@ -265,6 +265,22 @@ def test_truncated_and_regrown_between_two_looks(tmp_path: Path) -> None:
     assert reading.lines() == [b"one", b"uno", b"dos", b"tres"]
 
 
+def test_truncated_and_regrown_between_a_look_and_a_read(tmp_path: Path) -> None:
+    log = tmp_path / "a.log"
+    log.write_bytes(b"one\ntwo\n")
+    reading = Reading(log)
+    reading.read()
+    with log.open("ab") as file:
+        file.write(b"three\n")
+    reading.clock.now += 1
+    reading.source.read(0)  # it has seen the file grow
+    log.write_bytes(b"uno\ndos\ntres\ncuatro\n")
+    reading.chunks.extend(reading.source.read(1 << 20))
+    reading.read(2)
+
+    assert reading.lines() == [b"one", b"two", b"uno", b"dos", b"tres", b"cuatro"]
+
+
 def test_the_rest_of_a_copytruncated_container_log_is_read_from_the_copy(tmp_path: Path) -> None:
     pod = Container(tmp_path)
     pod.write(2)

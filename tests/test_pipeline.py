@@ -190,8 +190,14 @@ def test_a_spool_that_cannot_be_written_holds_the_batch_and_goes_on(tmp_path: Pa
 @pytest.mark.parametrize("follow", [False, True])
 def test_reading_waits_while_the_spool_is_full(tmp_path: Path, follow: bool) -> None:
     log = tmp_path / "a.log"
-    log.write_text("".join(f"line {i} {'x' * 100}\n" for i in range(2000)))
-    sink = FlakySink(lambda n: "unavailable" if n < 4 else "stored", SinkLimits(rows=100, bytes=64 << 10, seconds=0.05))
+    log.write_text("".join(f"line {i} {'x' * 1000}\n" for i in range(2000)))
+    waiting: list[int] = []
+
+    def plan(write: int) -> str:
+        waiting.append(len(list((tmp_path / "s" / "spool").glob("*.batch"))))
+        return "unavailable" if write < 5 else "stored"
+
+    sink = FlakySink(plan, SinkLimits(rows=100, bytes=64 << 10, seconds=0.05))
     options = Options([str(log)], tmp_path / "s", follow=follow, spool_max=1)
 
     with collector(options, LineParser(), sink) as (loop, _):
@@ -200,6 +206,7 @@ def test_reading_waits_while_the_spool_is_full(tmp_path: Path, follow: bool) -> 
         loop.run()
 
     assert len(messages(sink)) == 2000
+    assert max(waiting) <= 2
 
 
 def wait_and_stop(loop: Pipeline, sink: MemorySink, rows: int) -> None:
