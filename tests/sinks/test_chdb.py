@@ -34,7 +34,6 @@ def test_values_arrive_as_they_are(database: Database) -> None:
 def test_a_batch_of_many_days_is_one_block_and_repeats_cleanly(database: Database) -> None:
     """130 partitions; an insert may have 100 by default."""
     sink = database.sink()
-    database.command("ALTER TABLE {db}.access_log REMOVE TTL")
     many = batch(0, [span(FILE, 0, 190)])
     times = [NOW - i * 86_400_000_000 for i in range(many.tables["access_log"].num_rows)]
     rows = many.tables["access_log"]
