@@ -122,10 +122,9 @@ def _fill(columns: Columns, meaning: Meaning, key: str, array: Array, texts: Tex
     elif kind in (Kind.PATH, Kind.TEXT):
         columns[name] = array
     else:
+        words = array if isinstance(array, pa.DictionaryArray) else array.dictionary_encode()
         read = values.flags if kind is Kind.FLAGS else _cluster if kind is Kind.CLUSTER else _word
-        columns[name] = derived.words(
-            array if isinstance(array, pa.DictionaryArray) else array.dictionary_encode(), read
-        )
+        columns[name] = words if read is _word and texts.missing_is_null else derived.words(words, read)
 
 
 def _word(text: str) -> str | None:
@@ -158,6 +157,10 @@ def _times(meaning: Meaning, key: str, array: Array, texts: Texts) -> Array:
 
 
 def _numbers(bits: int, key: str, array: Array, texts: Texts) -> Array:
+    ends, _ = kernels.parts(array)
+    empty = np.diff(ends) == 0
+    if empty.any() and (empty & np.asarray(array.is_valid())).any():
+        array = pc.if_else(pc.equal(array, ""), None, array)
     found, good = kernels.number(array, bits)
     if good is None or good.all():
         return found

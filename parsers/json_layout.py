@@ -19,6 +19,7 @@ import numpy.typing as npt
 from logproc.columns import TEXT, WORD
 from parsers import kernels
 from parsers.arrow import pa, pa_csv
+from parsers.json_numbers import whole_numbers
 from parsers.values import MISSING
 
 Ints = npt.NDArray[np.int64]
@@ -121,17 +122,26 @@ class LayoutReader:
         for cell, constant in self._constants:
             array = _one(table, cell)
             good &= np.array([t == constant for t in array.dictionary.to_pylist()], bool)[kernels.codes(array)]
-        text = np.frombuffer(data, np.uint8)
+        text, limit = np.frombuffer(data, np.uint8), len(data) - 1
         at = begins[taken] + self._first
         columns: dict[str, Any] = {}
         for value in self._values:
             array = _one(table, value.cell)
             cut = _cut_words if isinstance(array, pa.DictionaryArray) else _cut_texts
-            found = cut(array, value.suffix)
-            quoted = text[np.minimum(at, len(text) - 1)] == ord('"')
-            closed = text[np.minimum(at + found.lengths + 1, len(text) - 1)] == ord('"')
-            good &= found.fits & np.where(quoted, closed & ~found.null, found.bare)
-            at += found.lengths + 2 * quoted + value.after
+            quoted = text[np.minimum(at, limit)] == ord('"')
+            found = cut(array, value.suffix, quoted)
+            good &= found.fits
+            if found.bare is None:
+                good &= text[np.minimum(at + found.lengths + 1, limit)] == ord('"')
+            else:
+                closed = text[np.minimum(at + found.lengths + 1, limit)] == ord('"')
+                good &= np.where(quoted, closed, found.bare)
+            if found.null is not None:
+                good &= ~(quoted & found.null)
+            at += found.lengths
+            at += quoted
+            at += quoted
+            at += value.after
             columns[value.key] = found.array
         good &= at == ends[taken]
         if not good.all():
@@ -143,18 +153,18 @@ class LayoutReader:
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """The values of a column of cells: whether a cell fits, its value's length, whether it is the word `null`, and whether it may stand
-    without quotes.
+    """The values of a column of cells: which cells fit, their values' lengths, which are the word `null` (None: none), and, unless all are
+    quoted, which may stand without quotes.
     """
 
     array: Any
     fits: Bools
     lengths: Ints
-    null: Bools
-    bare: Bools
+    null: Bools | None
+    bare: Bools | None
 
 
-def _one(table: pa.Table, number: int) -> Any:
+def _one(table: Any, number: int) -> Any:
     column = table.column(number)
     return column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()
 
@@ -162,20 +172,20 @@ def _one(table: pa.Table, number: int) -> Any:
 _BARE = re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|true|false|null")
 
 
-def _cut_words(array: Any, suffix: str) -> _Cut:
+def _cut_words(array: Any, suffix: str, quoted: Bools) -> _Cut:
     """The values before `suffix`, distinct value by distinct value."""
     texts: list[str] = array.dictionary.to_pylist()
-    cut = [t[: len(t) - len(suffix)] for t in texts]
-    code = kernels.codes(array)
-    fits = np.array([t.endswith(suffix) and '"' not in c for t, c in zip(texts, cut, strict=True)], bool)
-    lengths = np.array([len(c.encode()) for c in cut], np.int64)
+    size, marks, code = len(suffix), suffix.count('"'), kernels.codes(array)
+    fits = np.array([t.endswith(suffix) and t.count('"') == marks for t in texts], bool)
+    cut = [t[: len(t) - size] for t in texts]
+    lengths = kernels.printed_lengths(array) - len(suffix.encode())
     null = np.array([c == NULL for c in cut], bool)
-    bare = np.array([_BARE.fullmatch(c) is not None for c in cut], bool)
+    bare = None if quoted.all() else np.array([_BARE.fullmatch(c) is not None for c in cut], bool)[code]
     words = kernels.mapped(array, [None if c in (NULL, MISSING) else c for c in cut])
-    return _Cut(words, fits[code], lengths[code], null[code], bare[code])
+    return _Cut(words, fits[code], lengths, null[code] if null.any() else None, bare)
 
 
-def _cut_texts(array: Any, suffix: str) -> _Cut:
+def _cut_texts(array: Any, suffix: str, quoted: Bools) -> _Cut:
     """The values before `suffix`; of values without quotes only whole numbers and `null` are good."""
     rows, end = len(array), suffix.encode()
     ends, data = kernels.parts(array)
@@ -184,35 +194,53 @@ def _cut_texts(array: Any, suffix: str) -> _Cut:
     if not fits.all():
         stops = np.maximum(stops, starts)
     lengths = stops - starts
-    if len(end) >= 8 and len(data) >= 8:
-        words = np.ndarray((len(data) - 7,), np.dtype("<u8"), data, strides=(1,))
-        for at in range(0, len(end), 8):
-            begin = min(at, len(end) - 8)  # the last word overlaps the one before it
-            fits &= words[np.minimum(stops + begin, len(data) - 8)] == int.from_bytes(end[begin : begin + 8], "little")
-    else:
-        for at, byte in enumerate(end):
-            fits &= data[np.minimum(stops + at, len(data) - 1)] == byte
+    fits &= _stands(data, stops, end)
     used = data[ends[0] : ends[-1]]
-    if np.count_nonzero(used == ord('"')) != rows * suffix.count('"'):
-        quotes = np.concatenate((np.zeros(1, np.int64), np.cumsum(used == ord('"'))))
-        fits &= np.diff(quotes[ends - ends[0]]) == suffix.count('"')
-    first = data[np.minimum(starts, len(data) - 1)] if len(data) else np.zeros(rows, np.uint8)
+    marks = used == ord('"')
+    if np.count_nonzero(marks) != rows * suffix.count('"'):
+        fits &= np.diff(np.concatenate((np.zeros(1, np.int64), np.cumsum(marks)))[ends - ends[0]]) == suffix.count('"')
+    first = data[np.minimum(starts, len(data) - 1)]
     missing = (lengths == 1) & (first == ord(MISSING))
-    null = np.zeros(rows, bool)
     four = np.flatnonzero((lengths == len(NULL)) & (first == ord(NULL[0])))
+    null = None
     if len(four):
-        null[four] = (data[starts[four][:, None] + np.arange(len(NULL))] == np.frombuffer(NULL.encode(), np.uint8)).all(
-            axis=1
-        )
-    bare = null
-    if ((first - np.uint8(ord("0"))) <= 9).any():
-        digits = np.concatenate((np.zeros(1, np.int32), np.cumsum((used - np.uint8(ord("0"))) <= 9, dtype=np.int32)))
-        whole = digits[stops - ends[0]] - digits[starts - ends[0]] == lengths
-        bare = null | (whole & (lengths > 0) & ((first != ord("0")) | (lengths == 1)))
+        null = np.zeros(rows, bool)
+        null[four] = _stands(data, starts[four], NULL.encode())
+        missing |= null
+    bare = None
+    if not quoted.all():
+        bare = np.zeros(rows, bool) if null is None else null.copy()
+        rest = np.flatnonzero(~(quoted | bare) & (starts <= len(data) - 8))
+        if len(rest):
+            bare[rest] = whole_numbers(_words(data), starts[rest], stops[rest])
     bounds = np.empty(2 * rows, np.int32)
     bounds[0::2], bounds[1::2] = starts, stops
     pieces = pa.StringArray.from_buffers(max(2 * rows - 1, 0), pa.py_buffer(bounds), array.buffers()[2])
-    missing |= null
     bitmap = pa.py_buffer(np.packbits(~missing, bitorder="little")) if missing.any() else None
     places = pa.py_buffer(np.arange(0, 2 * rows, 2, dtype=np.int32))
-    return _Cut(pieces.take(pa.Array.from_buffers(pa.int32(), rows, [bitmap, places])), fits, lengths, null, bare)
+    return _Cut(
+        pieces.take(pa.Array.from_buffers(pa.int32(), rows, [bitmap, places])),
+        fits,
+        lengths.astype(np.int64),
+        null,
+        bare,
+    )
+
+
+def _stands(data: npt.NDArray[np.uint8], at: Any, literal: bytes) -> Bools:
+    """Whether `literal` stands in `data` at each of these places."""
+    found = np.ones(len(at), bool)
+    if len(literal) < 8 or len(data) < 8:
+        for i, byte in enumerate(literal):
+            found &= data[np.minimum(at + i, len(data) - 1)] == byte
+        return found
+    words = _words(data)
+    for i in range(0, len(literal), 8):
+        begin = min(i, len(literal) - 8)  # the last word overlaps the one before it
+        found &= words[np.minimum(at + begin, len(data) - 8)] == int.from_bytes(literal[begin : begin + 8], "little")
+    return found
+
+
+def _words(data: npt.NDArray[np.uint8]) -> npt.NDArray[np.uint64]:
+    """Element i holds the eight bytes from i on."""
+    return np.ndarray((len(data) - 7,), np.dtype("<u8"), data, strides=(1,))

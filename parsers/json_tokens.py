@@ -17,12 +17,11 @@ import numpy.typing as npt
 from logproc.columns import TEXT
 from parsers.arrow import Array, pa
 from parsers.json_key_table import MAX_KEYS, KeyTable
+from parsers.json_numbers import whole_numbers
 
 Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]
-
-MAX_DIGITS = 16
 
 _BEFORE, _AFTER = 16, 32
 """Bytes around the text, so that eight bytes can be loaded before and behind every quote."""
@@ -138,7 +137,7 @@ class FlatReader:
         stop[others] = np.where(final, ends[line[keys[others]]], stop[others]) - 1
         closing = (pairs[stop[others]] & 0xFF) == np.where(final, ord("}"), ord(","))
         null = (stop[others] - start[others] == len("null")) & ((words[start[others]] & np.uint64(0xFFFFFFFF)) == _NULL)
-        number = _whole_numbers(words, start[others], stop[others])
+        number = whole_numbers(words, start[others], stop[others])
         wrong[keys[others[~((null | number) & closing)]]] = True
 
         names = self._names(padded, words, opened[keys], closed[keys])
@@ -198,29 +197,3 @@ def _loads(padded: bytes, dtype: Any) -> Any:
     """Element i holds the bytes of `padded` from i on, as an unsigned little-endian number."""
     kind = np.dtype(dtype).newbyteorder("<")
     return np.ndarray((len(padded) - kind.itemsize + 1,), kind, padded, strides=(1,))
-
-
-_ONES = int.from_bytes(b"\x01" * 8, "little")
-_HIGH, _ZEROS, _SIX = np.uint64(_ONES * 0xF0), np.uint64(_ONES * 0x30), np.uint64(_ONES * 0x06)
-_LEFT = np.array([8 * (8 - n) if n < 8 else 0 for n in range(MAX_DIGITS + 1)], np.uint64)
-_FILL = np.array([_ONES * 0x30 & ((1 << 8 * (8 - n)) - 1) if n < 8 else 0 for n in range(MAX_DIGITS + 1)], np.uint64)
-
-
-def _whole_numbers(words: Words, start: Ints, stop: Ints) -> Bools:
-    """Which of the texts are whole numbers as JSON has them, of at most MAX_DIGITS digits."""
-    length = stop - start
-    size = np.clip(length, 1, MAX_DIGITS)
-    head = words[start]
-    good: Bools = _digits((head << _LEFT[size]) | _FILL[size])
-    good &= length == size
-    if (size > 8).any():
-        good &= (size <= 8) | _digits(words[stop - 8])
-    good &= (size == 1) | ((head & np.uint64(0xFF)) != ord("0"))
-    return good
-
-
-def _digits(word: Words) -> Bools:
-    """Which words are eight digits."""
-    result: Bools = (word & _HIGH) == _ZEROS
-    result &= ((word + _SIX) & _HIGH) == _ZEROS
-    return result
