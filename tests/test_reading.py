@@ -33,6 +33,7 @@ def assert_whole(found: list[Chunk], content: bytes) -> None:
         assert chunk.data.count(b"\n") == chunk.span.lines
         assert not chunk.data or chunk.data.endswith(b"\n")
         texts = chunk.data.split(b"\n")[:-1]
+        assert all(len(text) <= reading.MAX_LINE for text in texts)
         for i, length in chunk.oversized:
             assert (length, len(texts[i])) > (reading.MAX_LINE, KEPT_OF_OVERSIZED - 1)
             texts[i] = texts[i].ljust(length, b"x")
@@ -44,7 +45,7 @@ def assert_whole(found: list[Chunk], content: bytes) -> None:
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
-@given(st.lists(st.integers(0, 60), max_size=12), st.booleans(), st.integers(1, 40), st.booleans())
+@given(st.lists(st.integers(0, 60), max_size=12), st.booleans(), st.integers(1, 400), st.booleans())
 def test_however_the_bytes_are_cut_the_lines_are_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lengths: list[int], ended: bool, block: int, packed: bool
 ) -> None:
