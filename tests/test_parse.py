@@ -205,6 +205,23 @@ def test_hostile_content_is_rows_like_any_other(logproc: Session, content: bytes
         assert logproc("parse", "-", "-o", form, stdin=content).code == 0
 
 
+def test_rows_come_as_their_lines_do(tmp_path: Path) -> None:
+    process = subprocess.Popen(
+        [*LOGPROC, "parse", "-", "-o", "jsonl"],
+        env=environment(tmp_path),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(f"{access('/first')}\n".encode())
+    process.stdin.flush()
+
+    assert b"/first" in process.stdout.readline(), "the pipe is still open"
+    process.stdin.close()
+    assert process.wait(60) == 0
+
+
 def test_an_oversized_line_keeps_its_length(logproc: Session) -> None:
     (row,) = objects(logproc("parse", "-", "-o", "jsonl", stdin=b"z" * 3_000_000 + b"\n").out)
 

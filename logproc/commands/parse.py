@@ -109,6 +109,7 @@ def run(
         with closing(reading.Input(path)) as source:
             for chunk in source.chunks():
                 printer.show(reader.read(chunk), path)
+                sys.stdout.flush()
         size += source.bytes
         damage += [f"{path}: {source.damage}"] if source.damage else []
     printer.close()
