@@ -15,7 +15,7 @@ from parsers.cells import Cell
 from parsers.derived import Columns
 from parsers.fields import Field
 from parsers.kernels import Mask
-from parsers.operators import NO_BLANK, NO_BLANK_NO_QUOTE, NUMBER_COLUMNS, PORT_COLUMN, Kind
+from parsers.operators import NO_BLANK, NO_BLANK_NO_QUOTE, NO_QUOTE, NUMBER_COLUMNS, PORT_COLUMN, Kind
 from parsers.start_time import TimeLayout
 
 _PLAIN_TEXT = (Kind.TIME, Kind.NUMBER, Kind.PATH, Kind.REQUEST_ID, Kind.ADDRESS)
@@ -131,7 +131,7 @@ def _stripped(array: Array, cell: Cell) -> tuple[Array, Mask]:
 
 def _shaped(array: Array, one: Field) -> Any:
     """Whether every value has the field's shape; null is `-`."""
-    if one.shape is None or one.shape in (NO_BLANK, NO_BLANK_NO_QUOTE):
+    if one.shape is None or one.shape in (NO_BLANK, NO_BLANK_NO_QUOTE, NO_QUOTE):
         return True  # as all cells
     shape = re.compile(one.shape)
     fits = [shape.fullmatch(v.encode()) is not None for v in array.dictionary.to_pylist()]

@@ -27,6 +27,7 @@ from parsers.format_string import Format
 from parsers.frames import FrameColumns, no_rows
 from parsers.kernels import Mask
 from parsers.marks import BLANK, Positions, Selected
+from parsers.operators import Kind
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +54,9 @@ class ColumnarReader:
         self._joints = joints.joints(self._stretches, framed=bool(frame.fields))
         joined = {i for j in self._joints for i in range(j.first, j.last + 1)}
         framed = {0} if frame.fields else set()
-        alone = [i for i, s in enumerate(self._stretches) if i not in joined | framed]
-        self._single = [i for i in alone if len(self._stretches[i].cells) == 1]
-        self._tokenized = sorted(framed | {i for i in alone if len(self._stretches[i].cells) > 1})
+        alone = [i for i, s in enumerate(self._stretches) if s.cells and i not in joined | framed]
+        self._single = [i for i in alone if _is_one_value(self._stretches[i])]
+        self._tokenized = sorted(framed | (set(alone) - set(self._single)))
         self._names: list[str] = []
         self._options = self._convert_options(frame)
 
@@ -220,6 +221,14 @@ class ColumnarReader:
             extra.sort(key=lambda e: e[0])
             columns["extra"] = cell_values.as_map(extra, len(good))
         return columns
+
+
+def _is_one_value(stretch: Stretch) -> bool:
+    """One cell that needs no tokenizer: within quotes it can hold blanks, and a time is read by its shape."""
+    if len(stretch.cells) != 1:
+        return False
+    one = stretch.cells[0].field
+    return stretch.quoted or (one is not None and one.kind is Kind.TIME)
 
 
 def _cell_name(stretch: int, cell: int) -> str:

@@ -12,6 +12,7 @@ from parsers.operators import (
     METHOD_SHAPE,
     NO_BLANK,
     NO_BLANK_NO_QUOTE,
+    NO_QUOTE,
     NUMBER_SHAPE,
     PORT_COLUMN,
     PROTOCOL_SHAPE,
@@ -63,18 +64,22 @@ def fields(format: Format) -> tuple[str | Field, ...]:
         if isinstance(part, str):
             found.append(part)
             continue
+        before = format.parts[at - 1] if at else ""
         after = format.parts[at + 1] if at + 1 < len(format.parts) else ""
-        found.append(_field(part, after[:1] if isinstance(after, str) else None, taken))
+        quoted = isinstance(before, str) and before.endswith('"')
+        found.append(_field(part, after[:1] if isinstance(after, str) else None, taken, quoted=quoted))
     return tuple(found)
 
 
-def _field(operator: Operator, after: str | None, taken: set[str]) -> Field:
+def _field(operator: Operator, after: str | None, taken: set[str], *, quoted: bool) -> Field:
     meaning = operator.meaning
     shape, kind, column = meaning.shape, meaning.kind, meaning.column
     times = None
     if kind is Kind.TIME:
         times = layout(operator.argument)
         shape = times.shape if times else None
+    if quoted and after == '"' and shape in (NO_BLANK, NO_BLANK_NO_QUOTE):
+        shape = NO_QUOTE
     filled = {column, PORT_COLUMN.get(column, column)} if kind is Kind.ADDRESS else {column}
     if filled & taken or (kind is Kind.TIME and times is None):
         column, kind = "", Kind.WORD
@@ -83,6 +88,7 @@ def _field(operator: Operator, after: str | None, taken: set[str]) -> Field:
     return Field(operator, column, kind, shape if _ends(shape, after) else None, times)
 
 
+_ENDED_BY = {NO_BLANK: " ", NO_BLANK_NO_QUOTE: ' "', NO_QUOTE: '"'}
 _CANNOT_FOLLOW = {
     NUMBER_SHAPE: b"0123456789-",
     METHOD_SHAPE: b"!#$%&'*+.^_`|~-0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
@@ -92,14 +98,10 @@ _CANNOT_FOLLOW = {
 
 def _ends(shape: bytes | None, after: str | None) -> bool:
     """Whether a value of this shape ends in one place only, before the character `after` ('' the line's end, None another operator)."""
-    if shape is None:
-        return False
-    if after is None:
+    if shape is None or after is None:
         return shape == PROTOCOL_SHAPE
-    if after == "":
+    if after == "" or len(after.encode()) > 1:
         return True
-    if shape == NO_BLANK:
-        return after == " "
-    if shape == NO_BLANK_NO_QUOTE:
-        return after in (" ", '"')
-    return after.encode() not in _CANNOT_FOLLOW.get(shape, b"0123456789.Z") if len(after.encode()) == 1 else True
+    if shape in _ENDED_BY:
+        return after in _ENDED_BY[shape]
+    return after.encode() not in _CANNOT_FOLLOW.get(shape, b"0123456789.Z")

@@ -35,7 +35,8 @@ METHOD_SHAPE = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 PROTOCOL_SHAPE = rb"HTTP/1\.[01]|HTTP/[23]|-"
 NO_BLANK = b"[^ ]*+"
 NO_BLANK_NO_QUOTE = b'[^ "]*+'
-"""What Envoy or Istio alone makes: addresses, names of clusters. A shape must hold everything that can be printed, else a forged
+NO_QUOTE = b'[^"]*+'
+"""What Envoy or Istio alone makes: addresses, names of clusters; within quotes only a quote ends it. A shape must hold everything that can be printed, else a forged
 place in a line could be taken for the real one."""
 
 NUMBER_COLUMNS = {

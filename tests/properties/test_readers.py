@@ -16,7 +16,7 @@ from parsers.detect import strict_reader
 from parsers.fields import Field, fields
 from parsers.format_string import Format
 from parsers.grammar import Reading, read_line
-from parsers.operators import METHOD_SHAPE, NO_BLANK, NO_BLANK_NO_QUOTE, NUMBER_SHAPE, PROTOCOL_SHAPE
+from parsers.operators import METHOD_SHAPE, NO_BLANK, NO_BLANK_NO_QUOTE, NO_QUOTE, NUMBER_SHAPE, PROTOCOL_SHAPE
 from parsers.strict import NOWHERE
 from tests.parsers.lines import render
 
@@ -27,6 +27,7 @@ SHAPED: dict[bytes | None, st.SearchStrategy[str]] = {
     METHOD_SHAPE: st.sampled_from(["GET", "POST", "CONNECT", "-", "M-SEARCH"]),
     PROTOCOL_SHAPE: st.sampled_from(["HTTP/1.0", "HTTP/1.1", "HTTP/2", "HTTP/3", "-"]),
     NO_BLANK: st.sampled_from(["-", "via_upstream", "a{b,c}", "x", ""]),
+    NO_QUOTE: st.sampled_from(["-", "", "10.1.2.3:80", "/run/my app.sock"]),
     NO_BLANK_NO_QUOTE: st.sampled_from(
         [
             "-",
