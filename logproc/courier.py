@@ -8,10 +8,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from random import random
 
+from logproc import ledger
 from logproc.errors import LogprocError, Rejected, Unavailable
 from logproc.metrics import Metrics
 from logproc.model import LEDGER, Batch, Sink
-from logproc.seal import ledger
 from logproc.spool import Keeper
 
 FIRST_BACKOFF_SECONDS = 0.05
@@ -137,7 +137,7 @@ class Courier:
         self._metrics.dead_batches += 1
         self._metrics.dead_lines += lines
         self._say(f"error: the sink refused {lines} lines: {error}" + (f"; they are in {folder}" if folder else ""))
-        dead = ledger(batch.collector, batch.seq, self._node, batch.sealed_at, batch.spans, state="dead")
+        dead = ledger.table(batch.collector, batch.seq, self._node, batch.sealed_at, batch.spans, state="dead")
         try:
             self._attempt(lambda: self._sink.write(replace(batch, tables={LEDGER: dead}, encoded=b"")))
         except Rejected as again:

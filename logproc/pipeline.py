@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import pyarrow as pa
@@ -24,9 +25,10 @@ from logproc.courier import Courier
 from logproc.entry import Entry
 from logproc.frames import Framed, Framer
 from logproc.metrics import Metrics
-from logproc.model import ACCESS_LOG, MESSAGE_LOG, ROW_TABLES, Batch, Chunk, Parsed, Parser, Sink, Source
+from logproc.model import ACCESS_LOG, MESSAGE_LOG, ROW_TABLES, Batch, Parsed, Parser, Sink, Source, Stream
 from logproc.seal import Sealer
 from logproc.spool import Keeper, progress_of
+from logproc.state import StreamKey
 
 GRACE_SECONDS = 10.0
 """After a stop: time to send what is kept."""
@@ -61,6 +63,10 @@ class Pipeline:
         self._seq = first_seq
         self._say, self._progress, self._grace = say, progress, grace
         self._batcher = Batcher(sink.limits, time.monotonic)
+        self._pieces: list[tuple[list[Framed], Parsed]] = []
+        self._streams: dict[StreamKey, Stream] = {}
+        self._were_open: set[StreamKey] = set()
+        """Streams of the batch being filled, and those of them that had open fragments before it."""
         self.metrics = metrics or Metrics()
         self._courier = Courier(keeper, sink, node, self.metrics, say)
         self._stop, self._close_now = threading.Event(), threading.Event()
@@ -98,6 +104,8 @@ class Pipeline:
         reason = self._batcher.due()
         if reason:
             self._seal(reason)
+        elif self._batcher.piece_due():
+            self._parse()
         elif not chunks:
             if self._source.finished():
                 return False
@@ -110,34 +118,40 @@ class Pipeline:
 
     # Sealing and keeping
 
-    def _seal(self, reason: str) -> None:
+    def _parse(self) -> None:
+        """One call of the parser for all that was gathered; of the raw bytes nothing is held afterwards."""
         chunks = self._batcher.take()
-        raw_bytes = sum(len(chunk.data) for chunk in chunks)
-        streams = {chunk.stream.key: chunk.stream for chunk in chunks}
-        opened = {key for key, stream in streams.items() if self._framer.fragments(stream)}
-        framed = self._frame(chunks)
-        if not framed:
-            return
-        parsed = self._parse(framed)
-        batch = self._sealer.seal(self._seq, framed, parsed, time.time_ns() // 1000, raw_bytes)
-        fragments = {key: self._framer.fragments(stream) for key, stream in streams.items()}
-        entry = progress_of(batch, {key: kept for key, kept in fragments.items() if kept or key in opened})
-        self._count(batch, parsed.columnar, reason)
-        self._seq += 1
-        if self._wait_for_room():
-            self._keeping = self._keeping_thread.submit(self._keep, entry)
-
-    def _frame(self, chunks: list[Chunk]) -> list[Framed]:
         chunks.reverse()
         framed: list[Framed] = []
         while chunks:  # each chunk's bytes are given back as soon as nothing needs them
-            framed.extend(self._framer.frame(chunks.pop()))
-        return framed
-
-    def _parse(self, framed: list[Framed]) -> Parsed:
-        """The parser sees no text without lines."""
+            chunk = chunks.pop()
+            key = chunk.stream.key
+            if key not in self._streams and self._framer.fragments(chunk.stream):
+                self._were_open.add(key)
+            self._streams[key] = chunk.stream
+            framed.extend(self._framer.frame(chunk))
         texts = [f.text for f in framed if f.text.lines]
-        return self._parser.parse(texts) if texts else Parsed({}, {})
+        parsed = self._parser.parse(texts) if texts else Parsed({}, {})
+        self.metrics.parse_columnar += parsed.columnar
+        if framed:
+            self._pieces.append(([replace(f, text=replace(f.text, data=b"")) for f in framed], parsed))
+
+    def _seal(self, reason: str) -> None:
+        self._parse()
+        raw_bytes = self._batcher.bytes
+        self._batcher.sealed()
+        pieces, self._pieces = self._pieces, []
+        streams, self._streams = self._streams, {}
+        were_open, self._were_open = self._were_open, set()
+        if not pieces:
+            return
+        batch = self._sealer.seal(self._seq, pieces, time.time_ns() // 1000, raw_bytes)
+        fragments = {key: self._framer.fragments(stream) for key, stream in streams.items()}
+        entry = progress_of(batch, {key: kept for key, kept in fragments.items() if kept or key in were_open})
+        self._count(batch, reason)
+        self._seq += 1
+        if self._wait_for_room():
+            self._keeping = self._keeping_thread.submit(self._keep, entry)
 
     def _wait_for_room(self) -> bool:
         """Until the batch before is kept and there is room for this one; False: closing at once, and it is not kept.
@@ -185,7 +199,7 @@ class Pipeline:
                     self._say("the spool can be written again")
                 return
 
-    def _count(self, batch: Batch, columnar: int, reason: str) -> None:
+    def _count(self, batch: Batch, reason: str) -> None:
         counts, spans = self.metrics.read, batch.spans
         counts.lines += sum(s.span.lines for s in spans)
         counts.bytes += sum(s.span.end - s.span.start for s in spans)
@@ -195,7 +209,6 @@ class Pipeline:
         counts.left_out += sum(s.left_out for s in spans)
         counts.doubtful += sum(_doubtful(batch, table) for table in (ACCESS_LOG, MESSAGE_LOG))
         counts.batches += 1
-        self.metrics.parse_columnar += columnar
         self.metrics.sealed[reason] = self.metrics.sealed.get(reason, 0) + 1
 
     # Ending

@@ -15,13 +15,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from logproc import columns
+from logproc import columns, ledger
 from logproc.frames import RAW_CAP, Framed
 from logproc.kube import app_of
 from logproc.model import (
     ACCESS_LOG,
     LEDGER,
-    MESSAGE_LOG,
     REJECTED_LINE,
     ROW_TABLES,
     Batch,
@@ -51,19 +50,33 @@ class Sealer:
         self._collector, self._node = collector, node
         self._app_and_version = app_and_version or (lambda stream: (app_of(stream.k8s_pod), ""))
 
-    def seal(self, seq: int, framed: Sequence[Framed], parsed: Parsed, sealed_at: int, raw_bytes: int) -> Batch:
-        """One row for each line of `framed` that is not joined; `parsed` has the rows of their texts in the same order."""
+    def seal(
+        self, seq: int, pieces: Sequence[tuple[Sequence[Framed], Parsed]], sealed_at: int, raw_bytes: int
+    ) -> Batch:
+        """One row for each line that is not joined. Each piece is what was parsed in one call, with the rows in the order of its texts."""
+        sealed = [self._piece(framed, parsed, sealed_at) for framed, parsed in pieces]
+        tables: dict[str, pa.RecordBatch] = {}
+        for table in ROW_TABLES:
+            parts = [found[table] for found, _ in sealed if table in found]
+            if parts:
+                tables[table] = parts[0] if len(parts) == 1 else _one(parts)
+        spans = tuple(ledger.merged(counts for _, of_piece in sealed for counts in of_piece))
+        tables[LEDGER] = ledger.table(self._collector, seq, self._node, sealed_at, spans)
+        return Batch(self._collector, seq, sealed_at, spans, tables, b"", raw_bytes)
+
+    def _piece(
+        self, framed: Sequence[Framed], parsed: Parsed, sealed_at: int
+    ) -> tuple[dict[str, pa.RecordBatch], list[SpanCounts]]:
         place = _Places(framed, self._node, self._app_and_version)
         lines, owners = _line_numbers(framed)
         tables: dict[str, pa.RecordBatch] = {}
-        counts: dict[str, LineNumbers] = {}
+        counts = {table: np.zeros(len(framed), np.int64) for table in ROW_TABLES}
         times = _Times(len(framed))
         cut = _cut_lines(framed)
         parsed_tables, parsed_rows = _with_oversized(framed, parsed, lines)
         for table in ROW_TABLES:
             batch = parsed_tables.get(table)
             if batch is None or not batch.num_rows:
-                counts[table] = np.zeros(len(framed), np.int64)
                 continue
             rows = parsed_rows[table]
             owner = owners[rows] if table != REJECTED_LINE else _owners_of(rows, owners, framed)
@@ -76,60 +89,19 @@ class Sealer:
             place.add(arrays, owner, number, sealed_at, weighted=table == ACCESS_LOG)
             tables[table] = _conform(table, arrays, batch.num_rows)
             counts[table] = np.bincount(owner, minlength=len(framed))
-        spans = tuple(
+        access, message, rejected = (counts[table].tolist() for table in ROW_TABLES)
+        spans = [
             SpanCounts(
-                f.span,
-                f.stream,
-                int(counts[ACCESS_LOG][i]),
-                int(counts[MESSAGE_LOG][i]),
-                int(counts[REJECTED_LINE][i]),
-                f.joined,
-                0,
-                f.joined_runs,
-                *times.of(i),
+                f.span, f.stream, access[i], message[i], rejected[i], f.joined, 0, f.joined_runs, *times.of(i)
             )
             for i, f in enumerate(framed)
-        )
-        tables[LEDGER] = ledger(self._collector, seq, self._node, sealed_at, spans)
-        return Batch(self._collector, seq, sealed_at, spans, tables, b"", raw_bytes)
+        ]  # fmt: skip
+        return tables, spans
 
 
-def ledger(
-    collector: str, seq: int, node: str, sealed_at: int, spans: Sequence[SpanCounts], *, state: str = "stored"
-) -> pa.RecordBatch:
-    """The ledger's rows of a batch."""
-    n = len(spans)
-    values: dict[str, list[Any]] = {
-        "received_at": [sealed_at] * n,
-        "collector": [collector] * n,
-        "seq": [seq] * n,
-        "k8s_node": [node] * n,
-        "k8s_namespace": [s.stream.k8s_namespace for s in spans],
-        "k8s_pod": [s.stream.k8s_pod for s in spans],
-        "k8s_container": [s.stream.k8s_container for s in spans],
-        "file_id": [s.span.file_id for s in spans],
-        "path": [s.stream.path for s in spans],
-        "first_line": [s.span.first_line for s in spans],
-        "lines": [s.span.lines for s in spans],
-        "start": [s.span.start for s in spans],
-        "end": [s.span.end for s in spans],
-        "min_time": [s.min_time for s in spans],
-        "max_time": [s.max_time for s in spans],
-        "access_rows": [s.access_rows for s in spans],
-        "message_rows": [s.message_rows for s in spans],
-        "rejected_rows": [s.rejected_rows for s in spans],
-        "joined": [s.joined for s in spans],
-        "left_out": [s.left_out for s in spans],
-        "state": [state] * n,
-    }
-    schema = _SCHEMAS[LEDGER]
-    return pa.RecordBatch.from_arrays([_array(values[f.name], f.type) for f in schema], schema=schema)
-
-
-def _array(values: list[Any], kind: pa.DataType) -> Column:
-    if pa.types.is_dictionary(kind):
-        return pa.array(values, pa.string()).dictionary_encode()
-    return pa.array(values, kind)
+def _one(parts: list[pa.RecordBatch]) -> pa.RecordBatch:
+    (batch,) = pa.Table.from_batches(parts).combine_chunks().to_batches()
+    return batch
 
 
 def _line_numbers(framed: Sequence[Framed]) -> tuple[LineNumbers, Indices]:

@@ -29,9 +29,11 @@ def test_each_limit_seals() -> None:
     batcher.add([chunk(9, 1)])
     assert batcher.due() == "rows"
     batcher.take()
+    batcher.sealed()
     batcher.add([chunk(0, 2, size=1 << 19)])
     assert batcher.due() == "bytes"
     batcher.take()
+    batcher.sealed()
     batcher.add([chunk(0, 1)])
     clock.now += 1.0
     assert batcher.due() == "age"
@@ -59,7 +61,23 @@ def test_adjoining_chunks_of_a_file_are_one_span() -> None:
         ("a", 7, 1, 10),
         ("b", 0, 1, 10),
     ]
+    assert batcher.take() == []
+    assert (batcher.bytes, batcher.lines) == (70, 7)
+    batcher.sealed()
     assert (batcher.bytes, batcher.lines, batcher.due()) == (0, 0, "")
+
+
+def test_a_large_batch_is_parsed_in_pieces() -> None:
+    batcher = Batcher(SinkLimits(rows=10**9, bytes=9 << 20, seconds=60), Clock())
+    batcher.add([chunk(0, 4, size=1 << 20)])
+    assert (batcher.piece_due(), batcher.due(), batcher.room) == (True, "", 64 << 10)
+    batcher.take()
+    assert (batcher.piece_due(), batcher.room) == (False, 4 << 20)
+    batcher.add([chunk(4, 4, size=1 << 20)])
+    batcher.take()
+    assert (batcher.due(), batcher.room) == ("", 1 << 20)
+    batcher.add([chunk(8, 1, size=1 << 20)])
+    assert batcher.due() == "bytes"
 
 
 def test_files_of_a_stream_stay_together_and_in_order() -> None:

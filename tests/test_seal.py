@@ -44,7 +44,7 @@ def times(*microseconds: int | None) -> pa.Array[Any]:
 
 
 def seal(framed: list[Framed], found: Parsed) -> Batch:
-    return Sealer("c0ffee", "node-1").seal(7, framed, found, NOW, 100)
+    return Sealer("c0ffee", "node-1").seal(7, [(framed, found)], NOW, 100)
 
 
 def test_rows_get_place_and_pod_and_every_column() -> None:
@@ -169,6 +169,33 @@ def test_a_pod_told_by_the_frame_goes_before_the_path() -> None:
         ("api-x2x4z", "api"),
         ("db-1", "db"),
     ]
+
+
+def test_pieces_of_a_batch_are_one_table_and_one_row_of_the_ledger() -> None:
+    pieces = [
+        ([framed_lines(["a"], 4, 11, WEB)], parsed(access_log=([0], {"timestamp": times(5), "method": ["GET"]}))),
+        (
+            [framed_lines(["b", "c"], 5, 11, WEB), framed_lines(["d"], 0, 22, CART)],
+            parsed(access_log=([0, 1, 2], {"timestamp": times(3, 4, 9), "method": ["PUT", None, "GET"]})),
+        ),
+        ([framed_lines(["f"], 8, 11, WEB)], parsed(message_log=([0], {"timestamp": times(1), "message": ["f"]}))),
+    ]
+
+    batch = Sealer("c0ffee", "node-1").seal(7, pieces, NOW, 100)
+
+    rows = batch.tables[ACCESS_LOG].to_pylist()
+    assert [(r["file_id"], r["line"], r["method"]) for r in rows] == [
+        (11, 4, "GET"),
+        (11, 5, "PUT"),
+        (11, 6, None),
+        (22, 0, "GET"),
+    ]
+    assert [(s.span.file_id, s.span.first_line, s.span.lines, s.min_time, s.max_time) for s in batch.spans] == [
+        (11, 4, 3, 3, 5),
+        (22, 0, 1, 9, 9),
+        (11, 8, 1, 1, 1),
+    ]
+    assert batch.tables[LEDGER].num_rows == 3
 
 
 def test_encoded_tables_come_back_as_they_were() -> None:

@@ -26,7 +26,7 @@ STREAM = Stream("/p/0.log", "ns", "web-0", "istio-proxy", "uid")
 
 def batch(seq: int, first_line: int = 0, lines: int = 2, collector: str = "c") -> Batch:
     framed = framed_lines([f"line {first_line + i}" for i in range(lines)], first_line=first_line)
-    return Sealer(collector, "node").seal(seq, [framed], LineParser().parse([framed.text]), 1_000_000, 10)
+    return Sealer(collector, "node").seal(seq, [([framed], LineParser().parse([framed.text]))], 1_000_000, 10)
 
 
 def kept(seq: int, **options: int) -> Entry:
@@ -249,7 +249,7 @@ def test_without_a_spool_one_batch_waits() -> None:
 
 def test_a_batch_without_lines_moves_nothing() -> None:
     correction = framed_lines(["x"], first_line=3, span=Span(1, 40, 40, 3, 0))
-    sealed = Sealer("c", "n").seal(0, [correction], LineParser().parse([correction.text]), 1, 1)
+    sealed = Sealer("c", "n").seal(0, [([correction], LineParser().parse([correction.text]))], 1, 1)
 
     assert progress_of(sealed, {}).positions == {}
     assert isinstance(sealed, Batch)
