@@ -67,6 +67,7 @@ class JsonReader:
         self._is_access_log = lru_cache(4096)(self._keys.is_access_log)
         self._layout = lru_cache(LAYOUTS)(lambda layout: LayoutReader(layout, self._keys.is_word))
         self._objects = FlatReader()
+        self._others = JsonReader() if template is not None else None
 
     def read(self, data: bytes, lines: int, frame: Frame) -> Parsed:
         """One row for each of `lines` lines that is an access log, or begins as one and is broken (`rejected_line`).
@@ -89,7 +90,20 @@ class JsonReader:
         pieces = [self._piece(group, framed, text) for group in groups]
         columnar = sum(len(p.rows) for p in pieces)
         pieces += self._singles(np.flatnonzero(single).tolist(), framed, text)
+        if self._others is not None:
+            columnar += self._read_others(self._others, frame, text, pieces)
         return merge.parsed(pieces, columnar)
+
+    @staticmethod
+    def _read_others(reader: JsonReader, frame: Frame, text: _Lines, pieces: list[Piece]) -> int:
+        """Read what the template does not fit by the known names: a stream can change its configuration, or mix two."""
+        left = np.ones(len(text.ends), bool)
+        for piece in pieces:
+            left[piece.rows] = False
+        rows = np.flatnonzero(left)
+        found = reader.read(b"".join([text.line(row) + b"\n" for row in rows.tolist()]), len(rows), frame)
+        pieces += [Piece(table, batch, rows[found.rows[table]]) for table, batch in found.tables.items()]
+        return found.columnar
 
     def _by_layout(self, text: _Lines, left: Ints, groups: list[_Group]) -> Ints:
         """Read the lines of the most frequent layouts; the lines that are left."""

@@ -374,6 +374,14 @@ def test_a_template_outranks_the_names() -> None:
     assert row["extra"] == [("duration", "9"), ("x", "1-2")]
 
 
+def test_lines_that_a_template_does_not_fit_are_read_by_their_names() -> None:
+    reader = JsonReader(compile_format('{"a":"%REQ(:METHOD)%","b":"%DURATION%","c":"%RESPONSE_CODE%"}'))
+    lines = [b'{"a":"PUT","b":7,"c":201}', compact(TODAY), b'{"msg":"x"}'] * MANY
+    found = tables(lines, reader=reader)
+    assert found[0] == ("access_log", {"log_type": "http", "method": "PUT", "duration_ms": 7, "response_code": 201})
+    assert found == [found[0], ("access_log", READ), None] * MANY
+
+
 def test_a_template_with_a_time_of_its_own() -> None:
     reader = JsonReader(
         compile_format('{"t":"%START_TIME(%d/%b/%Y:%H:%M:%S)%","m":"%REQ(:METHOD)%","c":"%RESPONSE_CODE%"}')
