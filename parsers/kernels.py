@@ -6,6 +6,7 @@ Null (Envoy's `-`) stays null and is good.
 
 from __future__ import annotations
 
+import binascii
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -135,25 +136,39 @@ def uuid(array: Array) -> tuple[Array, Array | None]:
     rows = len(array)
     whole = bool(rows) and array.null_count == 0 and bool((lengths == 36).all())
     which = None if whole else np.flatnonzero(lengths == 36)
-    cells = data[ends[0] : ends[-1]].reshape(rows, 36) if which is None else data[ends[which][:, None] + np.arange(36)]
-    good = (cells[:, (8, 13, 18, 23)] == 45).all(axis=1)
-    nibbles: Bytes = _NIBBLE[cells[:, _HEX]]
-    good &= nibbles.max(axis=1, initial=0) < 16
-    values: Bytes = np.bitwise_or(nibbles[:, 0::2] << np.uint8(4), nibbles[:, 1::2])
-    if which is None and good.all():
-        return pa.Array.from_buffers(UUID, rows, [None, pa.py_buffer(np.ascontiguousarray(values))]), None
+    count = rows if which is None else len(which)
+    if which is not None and count * 36 != ends[-1] - ends[0]:
+        # Arrow puts them side by side faster than an index of every byte does.
+        ends, data = parts(array.take(pa.array(which)))
+    values, good = _hex_values(data[ends[0] : ends[-1]].reshape(count, 36))
+    if which is None and good is None:
+        return pa.Array.from_buffers(UUID, rows, [None, pa.py_buffer(values)]), None
     out = np.zeros((rows, 16), np.uint8)
     known = np.zeros(rows, bool)
-    if which is None:
-        out, known = values, good
-    else:
-        out[which[good]] = values[good]
-        known[which[good]] = True
-    ids = pa.Array.from_buffers(UUID, rows, [_bitmap(known), pa.py_buffer(np.ascontiguousarray(out))])
+    kept = slice(None) if good is None else good
+    places = np.arange(rows) if which is None else which
+    out[places[kept]] = values[kept]
+    known[places[kept]] = True
+    ids = pa.Array.from_buffers(UUID, rows, [_bitmap(known), pa.py_buffer(out)])
     there = valid(array)
     if (known if there is None else known | ~there).all():
         return ids, None
     return ids, pc.if_else(pa.array(known), None, array)
+
+
+def _hex_values(cells: Bytes) -> tuple[Bytes, Mask | None]:
+    """The 16 bytes of each row of 36 characters, and which rows are UUIDs (None: all; then the C library has read them, much faster)."""
+    count = len(cells)
+    bare = cells.tobytes().translate(None, b"-")
+    if len(bare) == 32 * count and all(bool((cells[:, at] == 45).all()) for at in (8, 13, 18, 23)):
+        try:
+            return np.frombuffer(binascii.unhexlify(bare), np.uint8).reshape(count, 16), None
+        except ValueError:
+            pass  # a character that is no hex digit: find out where
+    good = (cells[:, (8, 13, 18, 23)] == 45).all(axis=1)
+    nibbles: Bytes = _NIBBLE[cells[:, _HEX]]
+    good &= nibbles.max(axis=1, initial=0) < 16
+    return np.bitwise_or(nibbles[:, 0::2] << np.uint8(4), nibbles[:, 1::2]), good
 
 
 def _bitmap(mask: Mask) -> Any:
