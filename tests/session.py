@@ -99,7 +99,15 @@ def _run(args: list[str], stdin: bytes) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
+    held = None
+    if "LOGPROC_STORE" in os.environ:
+        # The engine stays open between the commands: to start it costs more than most of them.
+        from sinks.store import open_store
+
+        held = open_store(os.environ["LOGPROC_STORE"], create=True)
     requests, replies = os.fdopen(int(sys.argv[1])), os.fdopen(int(sys.argv[2]), "w")
     for line in requests:
         asked = json.loads(line)
         print(json.dumps(_run(asked["args"], base64.b64decode(asked["stdin"]))), file=replies, flush=True)
+    if held:
+        held.close()
