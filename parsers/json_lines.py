@@ -206,8 +206,11 @@ class JsonReader:
             if found.doubt:
                 texts.doubts[row] = found.doubt
             for key, text in found.texts.items():
-                if self._keys.meaning(key) is not None:
-                    columns.setdefault(key, [None] * len(objects))[row] = text
+                column = columns.get(key)
+                if column is None and self._keys.meaning(key) is not None:
+                    column = columns[key] = [None] * len(objects)
+                if column is not None:
+                    column[row] = text
                 elif text != MISSING:
                     texts.extra.append((row, key, text))
         texts.columns = {key: pa.array(column, TEXT) for key, column in columns.items()}

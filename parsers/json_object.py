@@ -56,6 +56,9 @@ class _Number(str):
     __slots__ = ()
 
 
+_TEXTS = {str, _Number, type(None)}
+
+
 class _Pairs(list[tuple[str, Any]]):
     """An object as its members in order, so that a key that stands twice shows."""
 
@@ -86,14 +89,14 @@ def _read_json(line: bytes, keys: Keys) -> Object | None:
     found = _decoded(text)
     if found is None:
         return None
-    members = list(_flat(found, ""))
+    members = _flat(found)
     names = [key for key, _ in members]
     texts = {key: value for key, value in members if value is not None}
     if len(set(names)) != len(names):
         return Object(_proved(members, names, keys), tuple(dict.fromkeys(names)), FIELDS)
-    for key, value in texts.items():
+    # Only an escape can make half of a surrogate pair.
+    for key, value in texts.items() if b"\\u" in line else ():
         if not value.isascii() and any("\ud800" <= c <= "\udfff" for c in value):
-            # Half of a surrogate pair, which no UTF-8 can hold.
             texts[key], doubt = value.encode(errors="replace").decode(), ENCODING
     return Object(texts, tuple(names), doubt)
 
@@ -117,15 +120,19 @@ def _depth(text: str) -> int:
     return deepest
 
 
-def _flat(pairs: _Pairs, prefix: str) -> Any:
+def _flat(pairs: _Pairs, prefix: str = "") -> list[tuple[str, str | None]]:
+    """Members by their full name, values as text."""
+    if all(type(value) in _TEXTS for _, value in pairs):
+        return [(f"{prefix}{key}", value) for key, value in pairs]
+    members: list[tuple[str, str | None]] = []
     for key, value in pairs:
-        name = f"{prefix}{key}"
         if isinstance(value, _Pairs):
-            yield from _flat(value, f"{name}.")
-        elif value is None:
-            yield name, None
+            members += _flat(value, f"{prefix}{key}.")
+        elif value is None or isinstance(value, str):
+            members.append((f"{prefix}{key}", value))
         else:
-            yield name, str(value) if isinstance(value, str) else _json(value)
+            members.append((f"{prefix}{key}", _json(value)))
+    return members
 
 
 def _json(value: Any) -> str:
