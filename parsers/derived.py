@@ -36,13 +36,33 @@ _QUERIES = re.compile(r"[?#][^\n]*")
 _SLASH = 47
 
 
-def path_templates(paths: Array) -> list[str]:
-    """`values.path_template` of many paths at once: a client makes as many distinct ones as it likes.
+_KNOWN_PATHS = 1 << 14
+_LONGEST_KNOWN = 512
+"""Paths whose template is remembered from chunk to chunk, and their characters: at most some 10 MB."""
+_known: dict[str, str] = {}
 
-    All are one text, cut at its slashes; each distinct segment is looked at once. A newline, which no path holds, divides them.
+
+def path_templates(paths: Array) -> list[str]:
+    """`values.path_template` of many paths at once; what was seen in an earlier chunk is not read again."""
+    texts = paths.to_pylist()
+    found = [_known.get(t) for t in texts]
+    new = [i for i, template in enumerate(found) if template is None]
+    if new:
+        if len(_known) + len(new) > _KNOWN_PATHS:
+            _known.clear()
+        read = _path_templates(paths if len(new) == len(texts) else paths.take(pa.array(new)))
+        for i, template in zip(new, read, strict=True):
+            found[i] = template
+            if len(texts[i]) <= _LONGEST_KNOWN and len(_known) < _KNOWN_PATHS:
+                _known[texts[i]] = template
+    return found
+
+
+def _path_templates(paths: Array) -> list[str]:
+    """A client makes as many distinct ones as it likes, so all are one text, cut at its slashes; each distinct segment is looked at once.
+
+    A newline, which no path holds, divides them.
     """
-    if len(paths) == 0:
-        return []
     ends, data = kernels.parts(paths)
     rooted = data[np.minimum(ends[:-1], len(data) - 1)] == _SLASH if len(data) else np.zeros(len(paths), bool)
     rooted &= np.diff(ends) > 0
