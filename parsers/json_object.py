@@ -184,9 +184,14 @@ def _gateway() -> StrictReader:
     return StrictReader(Format(found.text, tuple(merged)))
 
 
+def is_gateways(line: bytes) -> bool:
+    """Whether a line begins as Envoy Gateway's default text does."""
+    return line.startswith(_GATEWAY_BEGINS) and b'"x-envoy-origin-path":"' in line
+
+
 def read_gateway(line: bytes) -> Object | None:
     """A line of Envoy Gateway's default text; None for any other line. Of a doubtful line only what is proved is there."""
-    if not line.startswith(_GATEWAY_BEGINS) or b'"x-envoy-origin-path":"' not in line:
+    if not is_gateways(line):
         return None
     found = _gateway().spans(line)
     if found is None:

@@ -136,6 +136,13 @@ def test_many_lines_of_one_configuration_are_read_by_column() -> None:
     assert parsed.tables["access_log"].column("duration_ms").to_pylist() == list(range(100))
 
 
+def test_a_clients_quotes_do_not_send_lines_to_the_slow_reader() -> None:
+    agent = 'say \\"hi\\", "x\\\\'
+    lines = [compact(TODAY | {"user_agent": agent, "route": '"' * (i % 3)}) for i in range(100)]
+    assert JsonReader().read(b"\n".join(lines) + b"\n", 100, PLAIN).columnar == 100
+    assert all(row is not None and row[1]["user_agent"] == agent for row in tables(lines))
+
+
 def test_keys_in_another_order_on_every_line_are_read_by_column() -> None:
     keys = list(TODAY)
     lines = [compact({k: TODAY[k] for k in keys[i % 24 :] + keys[: i % 24]}) for i in range(100)]
