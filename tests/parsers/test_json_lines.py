@@ -302,6 +302,26 @@ def test_a_broken_access_log_is_kept_as_it_is(line: bytes) -> None:
     assert [r[0] for r in tables([line, *[compact(TODAY)] * MANY]) if r] == ["rejected_line", *["access_log"] * MANY]
 
 
+@pytest.mark.parametrize(
+    "piece",
+    [
+        b'"duration":7x',
+        b'"duration":07',
+        b'"duration":+7',
+        b'"duration": "7"x',
+        b'"duration":"7"x',
+        b'"duration":nul',
+        b'"duration":-',
+        b'"duration":',
+    ],
+)
+def test_what_is_no_value_of_json_breaks_its_line_among_others(piece: bytes) -> None:
+    broken = compact(TODAY).replace(b'"duration":7', piece)
+    others = [compact(TODAY | {"duration": value}) for value in (7, None, "7", 123)]
+    found = [row and row[0] for row in tables([broken, *others] * MANY)]
+    assert found == ["rejected_line", *["access_log"] * 4] * MANY
+
+
 @pytest.mark.parametrize("depth", [40, 100_000])
 def test_deep_nesting_is_refused(depth: int) -> None:
     line = compact(TODAY)[:-1] + b',"a":' + b'{"a":' * depth + b"1" + b"}" * depth + b"}"
