@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 
 from parsers.defaults import TEXT_DEFAULTS
 from parsers.format_string import Format
-from parsers.strict import StrictReader
+from parsers.strict import NOWHERE, Spans, StrictReader
 
 SAMPLE_LINES = 64
 SAMPLE_BYTES = 64 << 10
@@ -74,20 +75,54 @@ def known() -> tuple[Format, ...]:
     return tuple(found)
 
 
-def read_as(line: bytes, formats: Iterable[Format]) -> Format | None:
-    """The format a line fits without a doubt, else the first it fits at all; None for none."""
-    fits: Format | None = None
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """How a line can be read: with which format, and where its fields stand; `doubt` is '' where that is sure."""
+
+    format: Format
+    spans: Spans
+    doubt: str
+
+
+def fit(line: bytes, formats: Iterable[Format]) -> Fit | None:
+    """How a line of an unknown stream can be read; None: not at all.
+
+    A line that fits a format exactly was printed with it. Else any format it can be read with may be the one, and only what all of
+    these readings say is proved.
+    """
+    fits: list[Fit] = []
     for one in formats:
-        reader = strict_reader(one)
-        if reader.exact(line):
-            return one
-        if fits is None and reader.spans(line) is not None:
-            fits = one
-    return fits
+        found = strict_reader(one).spans(line)
+        if found is None:
+            continue
+        if strict_reader(one).exact(line):
+            return Fit(one, *found)
+        fits.append(Fit(one, *found))
+    return _common(fits) if len(fits) > 1 else fits[0] if fits else None
+
+
+def read_as(line: bytes, formats: Iterable[Format]) -> Format | None:
+    """The format a line of an unknown stream fits; None for none."""
+    found = fit(line, formats)
+    return found.format if found else None
+
+
+def _common(fits: Sequence[Fit]) -> Fit:
+    first = fits[0]
+    named = [dict(zip(_names(f.format), f.spans, strict=True)) for f in fits[1:]]
+    spans = [
+        span if all(other.get(name) == span for other in named) else NOWHERE
+        for name, span in zip(_names(first.format), first.spans, strict=True)
+    ]
+    return Fit(first.format, spans, first.doubt or REJECTED)
+
+
+def _names(format: Format) -> list[str]:
+    return [f.column or f.key for f in strict_reader(format).fields]
 
 
 def choose(lines: Sequence[bytes], formats: Sequence[Format]) -> Format | None:
-    """The format most of the lines fit; lines that fit one exactly count more than those that can be read with it."""
+    """The format most of the lines fit exactly; where none does, the only one that most of them can be read with."""
     exact: Counter[Format] = Counter()
     possible: Counter[Format] = Counter()
     for line in lines:
@@ -98,10 +133,10 @@ def choose(lines: Sequence[bytes], formats: Sequence[Format]) -> Format | None:
             if reader.exact(line):
                 exact[one] += 1
                 break
-            if reader.spans(line) is not None:
+            if not exact and reader.spans(line) is not None:
                 possible[one] += 1
-    for votes in (exact, possible):
-        if votes:
-            # Equal votes go to the format that comes first: it is today's.
-            return max(formats, key=lambda f: (votes[f], -formats.index(f)))
-    return None
+    if exact:
+        # Equal votes go to the format that comes first: it is today's.
+        return max(formats, key=lambda f: (exact[f], -formats.index(f)))
+    best = possible.most_common(2)
+    return best[0][0] if best and (len(best) == 1 or best[0][1] > best[1][1]) else None

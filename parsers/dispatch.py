@@ -274,18 +274,18 @@ class _Call:
             lines = _some(lines, found.refused)
         by_format: dict[Format, tuple[_Lines, list[Spans], list[str]]] = {}
         for line, words, row in zip(lines.lines, lines.words, lines.rows, strict=True):
-            fitting = detect.read_as(line, formats)
-            found_spans = None if fitting is None else strict_reader(fitting).spans(line)
-            if fitting is None or found_spans is None:
+            found_fit = detect.fit(line, formats)
+            if found_fit is None:
                 rejected.add(line, words, row)
                 continue
-            part, spans, doubts = by_format.setdefault(fitting, (_Lines(lines.frame), [], []))
+            part, spans, doubts = by_format.setdefault(found_fit.format, (_Lines(lines.frame), [], []))
             part.add(line, words, row)
-            spans.append(found_spans[0])
-            doubts.append(found_spans[1])
+            spans.append(found_fit.spans)
+            doubts.append(found_fit.doubt)
         for other, (part, spans, doubts) in by_format.items():
+            sure = np.array([not d for d in doubts], bool)
             self._strict(other, part, spans, doubts)
-            taken[other] = np.concatenate((taken.get(other, np.empty(0, np.int64)), part.numbers()))
+            taken[other] = np.concatenate((taken.get(other, np.empty(0, np.int64)), part.numbers()[sure]))
         return taken
 
     def _read_json_lines(self, lines: _Lines, others: _Lines) -> None:

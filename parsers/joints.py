@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from parsers import kernels, strict, values
+from parsers import kernels, values
 from parsers.arrow import Array, pa
 from parsers.cells import Stretch
 from parsers.derived import Columns
+from parsers.exact import exact_pattern
 from parsers.fields import Field
 from parsers.kernels import Mask
 from parsers.operators import Kind
@@ -60,7 +61,7 @@ def joints(found: Sequence[Stretch], *, framed: bool) -> list[Joint]:
             parts: list[str | Field] = []
             for i in range(start, stop):
                 parts += [*found[i].parts, '"'] if i < stop - 1 else found[i].parts
-            pattern = strict.simple(_trimmed(parts, found[start], found[stop - 1], start == 0, stop == len(found)))
+            pattern = exact_pattern(_trimmed(parts, found[start], found[stop - 1], start == 0, stop == len(found)))
             if pattern is not None:
                 found_joints.append(Joint(start, stop - 1, tuple(p for p in parts if isinstance(p, Field)), pattern))
         start = max(stop, start + 1)

@@ -14,11 +14,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
+from parsers.exact import exact_pattern
 from parsers.fields import FIELDS, QUOTES, Field, fields
 from parsers.format_string import Format
-from parsers.operators import NO_BLANK, NO_BLANK_NO_QUOTE
 
 Span = tuple[int, int]
 NOWHERE: Span = (-1, -1)
@@ -47,7 +46,7 @@ class StrictReader:
         self.fields: tuple[Field, ...] = tuple(p for p in self.parts if isinstance(p, Field))
         self.quotes = sum(p.count('"') for p in self.parts if isinstance(p, str))
         self.blocks = _blocks(self.parts)
-        self._simple = simple(self.parts)
+        self._exact = exact_pattern(self.parts)
         self.pattern = b"|".join(b.pattern.pattern for b in self.blocks)
         """The same for formats that print the same shapes."""
         self._start, self._end = self.blocks[0].pattern, self.blocks[-1]
@@ -56,18 +55,18 @@ class StrictReader:
     def spans(self, line: bytes) -> tuple[Spans, str] | None:
         """Where the fields of a line (without its newline) stand, and why it is doubtful ('' for a sure line); None: it does not fit."""
         # Values without quotes and without the marks that follow them: nothing could stand anywhere else.
-        if self._simple is not None:
-            found = self._simple.fullmatch(line)
+        if self._exact is not None:
+            found = self._exact.fullmatch(line)
             if found is not None:
                 return found.regs[1:], ""
         return self._search(line)
 
     def exact(self, line: bytes) -> bool:
         """Whether no value of the line holds a mark that also separates fields."""
-        if self._simple is None:
+        if self._exact is None:
             found = self._search(line)
-            return found is not None and found[1] == ""
-        return self._simple.fullmatch(line) is not None
+            return found is not None and found[1] == "" and line.count(b'"') == self.quotes
+        return self._exact.fullmatch(line) is not None
 
     def _search(self, line: bytes) -> tuple[Spans, str] | None:
         found = self._start.match(line)
@@ -164,45 +163,3 @@ def _blocks(parts: Sequence[str | Field]) -> tuple[Block, ...]:
             held += 1
     blocks.append(Block(None if held else literal, re.compile(pattern + rb"\Z"), held))
     return tuple(blocks)
-
-
-def simple(parts: Sequence[str | Field]) -> re.Pattern[bytes] | None:
-    """All fields in one expression, for lines whose values hold no mark that also stands between fields.
-
-    In such a line every mark counts: it has as many as the format, so none can be a part of a value, and there is one reading only.
-    The marks are the quotes and, in each stretch between two quotes, the characters that follow its free fields. None where a value
-    of fixed shape can hold a mark.
-    """
-    stretches: list[list[str | Field]] = [[]]
-    for part in parts:
-        if isinstance(part, Field):
-            stretches[-1].append(part)
-            continue
-        for i, text in enumerate(part.split('"')):
-            if i:
-                stretches.append([])
-            if text:
-                stretches[-1].append(text)
-    patterns: list[bytes] = []
-    for number, stretch in enumerate(stretches):
-        marks = {
-            after[0] if isinstance(after, str) else ""
-            for field, after in pairwise(stretch)
-            if isinstance(field, Field) and field.shape is None
-        }
-        shaped = any(isinstance(p, Field) and p.shape is not None for p in stretch)
-        if any(not m.isascii() or not m or (shaped and m != " ") for m in marks):
-            return None
-        if number % 2 == 0:
-            marks.add(" ")
-        other = b'([^"' + b"".join(re.escape(m.encode()) for m in sorted(marks)) + b"]*+)"
-        pattern = b""
-        for part in stretch:
-            if isinstance(part, str):
-                pattern += re.escape(part.encode())
-            elif part.shape is None:
-                pattern += other
-            else:
-                pattern += b"(" + (NO_BLANK_NO_QUOTE if part.shape == NO_BLANK else part.shape) + b")"
-        patterns.append(pattern)
-    return re.compile(b'"'.join(patterns))
