@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help env demo test test-long bench lint lock clean
+.PHONY: help env demo test test-long bench lint readme lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ test-long: env ## the tests of minutes
 
 bench: env ## speed and memory, each beside a baseline of the same run
 	@$(BIN)/python -m tests.bench $(ONLY)
+
+readme: env ## refresh the outputs that the README shows
+	@PYTHONPATH=. $(BIN)/python -m tests.readme
 
 lock: ## pin the newest allowed versions with their hashes
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras --upgrade pyproject.toml -o requirements.lock

@@ -80,8 +80,6 @@ def store(repeats: int) -> None:
                             "--state",
                             f"{folder}/state",
                             "--no-follow",
-                            "--containers",
-                            "*",
                             "-o",
                             "json",
                         ]
