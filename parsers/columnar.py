@@ -109,8 +109,8 @@ class ColumnarReader:
         """Where in the chunk the cells of a stretch begin and end, for each line."""
         quoted, last = self._stretches[number].quoted, number == len(self._stretches) - 1
         inner = 0 if quoted else 1
-        left = found.starts if number == 0 else found.quotes[:, number - 1] + (1 + inner)
-        right = found.ends if last else found.quotes[:, number] - inner
+        left = found.starts if number == 0 else found.quotes[number - 1] + (1 + inner)
+        right = found.ends if last else found.quotes[number] - inner
         return left, right
 
     def _structure_fits(self, found: Selected) -> Mask:
@@ -119,8 +119,8 @@ class ColumnarReader:
         good = np.ones(len(found.starts), bool)
         last = len(self._stretches) - 1
         for number in range(0, last + 1, 2):
-            before = found.quotes[:, number - 1] + 1 if number else found.starts
-            after = found.quotes[:, number] if number < last else found.ends
+            before = found.quotes[number - 1] + 1 if number else found.starts
+            after = found.quotes[number] if number < last else found.ends
             if not self._stretches[number].cells:
                 good &= after - before == (1 if 0 < number < last else 0)
                 if 0 < number < last:
@@ -201,19 +201,15 @@ class ColumnarReader:
         """Typed columns of the taken lines; rows that do not fit are cleared in `good`, what stands in them means nothing."""
         columns: Columns = {}
         extra: cell_values.Extra = []
-        cuts = [self._bounds(found, i) for i in self._single]
-        cuts += [(self._bounds(found, j.first)[0], self._bounds(found, j.last)[1]) for j in self._joints]
-        order = sorted(range(len(cuts)), key=lambda c: (*self._single, *(j.first for j in self._joints))[c])
         rows = None if len(taken) == len(found.starts) else taken
-        texts = cut.columns_of(found.chunk, [cuts[c] for c in order], rows)
-        by_cut = dict(zip(order, texts, strict=True))
-        for c, i in enumerate(self._single):
+        for i in self._single:
             cell = self._stretches[i].cells[0]
-            cell_values.fill(
-                columns, extra, cell, cell_values.missing(by_cut[c], as_word=cell_values.cell_type(cell) == WORD), good
-            )
-        for c, joint in enumerate(self._joints, len(self._single)):
-            joints.fill(columns, joint, by_cut[c].dictionary_encode(), good)
+            text = cut.column_of(found.chunk, self._bounds(found, i), rows)
+            as_word = cell_values.cell_type(cell) == WORD
+            cell_values.fill(columns, extra, cell, cell_values.missing(text, as_word=as_word), good)
+        for joint in self._joints:
+            bounds = self._bounds(found, joint.first)[0], self._bounds(found, joint.last)[1]
+            joints.fill(columns, joint, cut.column_of(found.chunk, bounds, rows).dictionary_encode(), good)
         for i in self._tokenized:
             for n, cell in enumerate(self._stretches[i].cells):
                 cell_values.fill(columns, extra, cell, _one(table, _cell_name(i, n)), good)

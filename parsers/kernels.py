@@ -247,7 +247,7 @@ def _short_number(used: Bytes, starts: Offsets, stops: Offsets) -> tuple[npt.NDA
     digits = stops - starts
     fit = (digits >= 1) & (digits <= 8)
     padded = np.concatenate((np.zeros(8, np.uint8), used))
-    words = np.lib.stride_tricks.sliding_window_view(padded, 8)[stops].view(np.uint64)[:, 0]
+    words = np.ndarray((len(padded) - 7,), np.uint64, padded, strides=(1,))[stops]
     value = (words ^ _SWAR_ZEROS) & _SWAR_KEPT[np.where(fit, digits, 0)]
     fit &= ((value + _SWAR_OVER_NINE) | value) & _SWAR_HIGH == 0
     # Neighbouring digits to pairs, pairs to fours, fours to eight.
