@@ -131,7 +131,11 @@ def explain(text: Text, format: str = "auto", *, partial: bool = False) -> Expla
         _same_shape(found) if isinstance(found, Format) else (),
         tuple(fields),
         text.frame.name,
-        tuple((f, w.decode(errors="replace")) for f, w in zip(text.frame.fields, words, strict=False)),
+        # The tag of a joined line is F, whatever its last fragment had.
+        tuple(
+            (f, "P" if partial and f == "tag" else w.decode(errors="replace"))
+            for f, w in zip(text.frame.fields, words, strict=False)
+        ),
         doubt,
         str(row.get("reason", "")) if table == REJECTED_LINE else "",
         failure,

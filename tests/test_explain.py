@@ -84,6 +84,13 @@ def test_a_line_from_standard_input_in_its_frame(logproc: Session) -> None:
     assert said["columns"] == objects(logproc("explain", LINE, "-o", "json"))["columns"]
 
 
+def test_a_fragment_of_a_line_is_doubtful(logproc: Session) -> None:
+    said = objects(logproc("explain", "2026-11-21T10:15:43.000000001Z stdout P half a mess", "-o", "json"))
+
+    assert (said["frame"]["tag"], said["doubt"]["reason"]) == ("P", "partial")
+    assert field(said, "message")["text"] == "half a mess"
+
+
 def test_a_doubtful_line_says_why_and_leaves_open_what_is_not_proved(logproc: Session) -> None:
     line = render(ISTIO, {"user_agent": 'a" "b" "c'})
     said = objects(logproc("explain", line, "-o", "json"))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from logproc.model import Text
     from parsers.explain import Explained, Explanation
 
-TITLE = "One line taken apart: each field's operator, column and meaning, or where the line stops fitting."
+TITLE = "One line taken apart: operator, column, meaning."
 
 PLAIN_WIDTH = 120
 """Characters of a line where the text goes elsewhere than to a terminal."""
@@ -171,7 +171,10 @@ class _Page:
         if said.doubt:
             self._entry("doubtful", f"{said.doubt}: {said.doubt_meaning}")
         if said.reason:
-            self._entry("rejected", f"{REASONS.get(said.reason, said.reason)}; its bytes are kept in the column raw")
+            self._entry(
+                "rejected",
+                f"{REASONS.get(said.reason, said.reason)}; its bytes (the first 64 KiB) are kept in the column raw",
+            )
         if said.failure is not None:
             failure, known = said.failure, releases(said.nearest)
             self._entry(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from parsers.defaults import Default
     from parsers.format_string import Format
 
-TITLE = "The formats known by name, with a line of each; checks a format of your own."
+TITLE = "The formats known by name; checks one of your own."
 
 MOST_BYTES = 1 << 20
 """Bytes of a file that can be a format."""
