@@ -107,7 +107,7 @@ def _sparse(mask: Mask) -> Positions:
     """`flatnonzero` for a mask with few hits: words of eight bytes first."""
     whole = len(mask) & ~7
     words = mask[:whole].view(np.uint64)
-    hits = np.flatnonzero(words)
+    hits = np.flatnonzero(words != 0)  # of booleans, which is ten times as fast as of words
     found = words[hits]
     if (found & (found - np.uint64(1))).any() or len(mask) != whole:
         return np.flatnonzero(mask).astype(np.int32)

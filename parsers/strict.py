@@ -35,7 +35,6 @@ class Block:
 
 
 _Match = re.Match[bytes]
-_NO_MATCH: _Match | None = None
 
 
 class StrictReader:
@@ -49,13 +48,14 @@ class StrictReader:
         self._exact = exact_pattern(self.parts)
         self.pattern = b"|".join(b.pattern.pattern for b in self.blocks)
         """The same for formats that print the same shapes."""
+        self._held = [b.fields for b in self.blocks]
         self._start, self._end = self.blocks[0].pattern, self.blocks[-1]
         self._middle = [(b.literal, len(b.literal or b""), b.pattern.search) for b in self.blocks[1:-1]]
 
     def spans(self, line: bytes) -> tuple[Spans, str] | None:
         """Where the fields of a line (without its newline) stand, and why it is doubtful ('' for a sure line); None: it does not fit."""
         # Values without quotes and without the marks that follow them: nothing could stand anywhere else.
-        if self._exact is not None:
+        if self._exact is not None and line.count(b'"') == self.quotes:
             found = self._exact.fullmatch(line)
             if found is not None:
                 return found.regs[1:], ""
@@ -75,54 +75,55 @@ class StrictReader:
         if len(self.blocks) == 1:
             return (found.regs[1:], "") if found.end() == len(line) else None
         # From the left: each block at the first place after the one before.
-        starts, ends, matches = [0], [found.end()], [found]
-        at = ends[0]
+        at = found.end()
+        places: list[tuple[int, int, _Match | None]] = [(0, at, found)]
+        add = places.append
         for literal, size, search in self._middle:
             if literal is not None:
                 start = line.find(literal, at)
                 if start < 0:
                     return None
                 at = start + size
-                matches.append(_NO_MATCH)  # type: ignore[arg-type]  # no fields, so it is never asked
+                add((start, at, None))
             else:
                 match = search(line, at)
                 if match is None:
                     return None
                 start, at = match.span()
-                matches.append(match)
-            starts.append(start)
-            ends.append(at)
-        last = _reaching_the_end(self._end, line, at)
-        if not last:
+                add((start, at, match))
+        first, last, match = _reaching_the_end(self._end, line, at)
+        if match is None and first < 0:
             return None
-        starts.append(last[0][0])
-        matches.append(last[0][1])  # type: ignore[arg-type]
-        # From the right: each at the last place before the one after. Where both are one place, there is no other.
-        limit = last[-1][0]
-        proved = [limit == starts[-1]]
-        for i in range(len(self._middle) - 1, -1, -1):
-            literal, _, search = self._middle[i]
-            if literal is not None:
-                limit = line.rfind(literal, starts[i + 1], limit)
-            else:
-                limit = _last(search, line, starts[i + 1], limit)
-            proved.append(limit == starts[i + 1])
-        proved.append(True)
-        proved.reverse()
-        return self._collect(line, starts, ends, matches, proved)
+        add((first, len(line), match))
+        return self._proved(line, places, last)
 
-    def _collect(
-        self, line: bytes, starts: list[int], ends: list[int], matches: list[_Match], proved: list[bool]
-    ) -> tuple[Spans, str]:
-        spans: list[Span] = []
-        for i, block in enumerate(self.blocks):
-            if i:
-                spans.append((ends[i - 1], starts[i]) if proved[i] and proved[i - 1] else NOWHERE)
-            if block.fields:
-                spans += matches[i].regs[1:] if proved[i] else (NOWHERE,) * block.fields
-        if all(proved):
-            return spans, ""
-        return spans, QUOTES if line.count(b'"') > self.quotes else FIELDS
+    def _proved(self, line: bytes, places: list[tuple[int, int, _Match | None]], limit: int) -> tuple[Spans, str]:
+        """From the right: each block at the last place before the one after. Where that is its first place, there is no other."""
+        sure = after = limit == places[-1][0]
+        backwards: list[Span] = []
+        held = self._held
+        for i in range(len(places) - 1, 0, -1):
+            start, _, match = places[i]
+            count = held[i]
+            if count:
+                backwards += match.regs[:0:-1] if after and match is not None else (NOWHERE,) * count
+            end = places[i - 1][1]
+            if i == 1:
+                before = True
+            else:
+                first = places[i - 1][0]
+                literal, _, search = self._middle[i - 2]
+                limit = line.rfind(literal, first, limit) if literal is not None else _last(search, line, first, limit)
+                before = limit == first
+                sure = sure and before
+            backwards.append((end, start) if after and before else NOWHERE)
+            after = before
+        head = places[0][2]
+        backwards += head.regs[:0:-1] if head is not None else ()
+        backwards.reverse()
+        if sure:
+            return backwards, ""
+        return backwards, QUOTES if line.count(b'"') > self.quotes else FIELDS
 
 
 def _last(search: Callable[..., _Match | None], line: bytes, first: int, limit: int) -> int:
@@ -134,17 +135,18 @@ def _last(search: Callable[..., _Match | None], line: bytes, first: int, limit: 
     return first
 
 
-def _reaching_the_end(block: Block, line: bytes, at: int) -> list[tuple[int, _Match | None]]:
-    """First and last place at or after `at` from which the block reaches the line's end."""
+def _reaching_the_end(block: Block, line: bytes, at: int) -> tuple[int, int, _Match | None]:
+    """First and last place at or after `at` from which the block reaches the line's end; -1 for none."""
     if block.literal is not None:
         start = len(line) - len(block.literal)
-        return [(start, None)] if start >= at and line.endswith(block.literal) else []
-    places: list[tuple[int, _Match | None]] = []
+        return (start, start, None) if start >= at and line.endswith(block.literal) else (-1, -1, None)
     found = block.pattern.search(line, at)
-    while found is not None:
-        places[1:] = [(found.start(), found)]
-        found = block.pattern.search(line, found.start() + 1)
-    return places
+    if found is None:
+        return -1, -1, None
+    last, more = found.start(), block.pattern.search(line, found.start() + 1)
+    while more is not None:
+        last, more = more.start(), block.pattern.search(line, more.start() + 1)
+    return found.start(), last, found
 
 
 def _blocks(parts: Sequence[str | Field]) -> tuple[Block, ...]:
