@@ -45,8 +45,8 @@ _known: dict[str, str] = {}
 def path_templates(paths: Array) -> list[str]:
     """`values.path_template` of many paths at once; what was seen in an earlier chunk is not read again."""
     texts = paths.to_pylist()
-    found = [_known.get(t) for t in texts]
-    new = [i for i, template in enumerate(found) if template is None]
+    new = [i for i, text in enumerate(texts) if text not in _known]
+    found: list[str] = [_known.get(text, "") for text in texts]
     if new:
         if len(_known) + len(new) > _KNOWN_PATHS:
             _known.clear()
