@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
+from logproc import ledger
 from logproc.columns import TABLES
 from logproc.model import ACCESS_LOG, LEDGER, MESSAGE_LOG, REJECTED_LINE, ROW_TABLES, Batch, Span, SpanCounts, Stream
-from logproc.seal import ledger
 
 BYTES_PER_LINE = 100
 NOW = int(time.time()) // 3600 * 3600 * 1_000_000
@@ -83,7 +83,7 @@ def batch(seq: int, spans: Sequence[Span], collector: str = "c0ffee00c0ffee00", 
             )
         )
     tables = {n: pa.RecordBatch.from_pylist(r, schema=TABLES[n].schema) for n, r in rows.items() if r}
-    tables[LEDGER] = ledger(collector, seq, "node-1", NOW, counted)
+    tables[LEDGER] = ledger.table(collector, seq, "node-1", NOW, counted)
     return Batch(collector, seq, NOW, tuple(counted), tables)
 
 
