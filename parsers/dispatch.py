@@ -38,6 +38,9 @@ ENOUGH_TO_GATHER = 64
 """Lines of another format from which reading them by column pays."""
 
 
+_NO_WORDS: list[bytes] = []
+
+
 class _Json:
     """Stands for "lines of JSON" where a stream's format is remembered."""
 
@@ -221,8 +224,9 @@ class _Call:
         own = strict_reader(format) if format is not None else None
         mine, spans, doubts = _Lines(frame), list[Spans](), list[str]()
         sorted_lines = defaultdict[str, _Lines](lambda: _Lines(frame))
+        framed = bool(frame.frame.fields)
         for whole, row in zip(lines, rows.tolist(), strict=True):
-            words, line = frame.split(whole)
+            words, line = frame.split(whole) if framed else (_NO_WORDS, whole)
             line = line.rstrip(b"\r")
             found = own.spans(line) if own is not None and len(line) <= detect.MAX_LINE_BYTES else None
             if found is not None:

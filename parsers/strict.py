@@ -48,9 +48,10 @@ class StrictReader:
         self._exact = exact_pattern(self.parts)
         self.pattern = b"|".join(b.pattern.pattern for b in self.blocks)
         """The same for formats that print the same shapes."""
-        self._held = [b.fields for b in self.blocks]
         self._start, self._end = self.blocks[0].pattern, self.blocks[-1]
-        self._middle = [(b.literal, len(b.literal or b""), b.pattern.search) for b in self.blocks[1:-1]]
+        # A block with fields has a literal of size 0; without fields it is never empty, or its neighbours were one free field.
+        self._middle = [(b.literal or b"", len(b.literal or b""), b.pattern.search) for b in self.blocks[1:-1]]
+        self._backwards = [(*m, b.fields) for m, b in zip(self._middle[::-1], self.blocks[-2:0:-1], strict=True)]
 
     def spans(self, line: bytes) -> tuple[Spans, str] | None:
         """Where the fields of a line (without its newline) stand, and why it is doubtful ('' for a sure line); None: it does not fit."""
@@ -76,54 +77,68 @@ class StrictReader:
             return (found.regs[1:], "") if found.end() == len(line) else None
         # From the left: each block at the first place after the one before.
         at = found.end()
-        places: list[tuple[int, int, _Match | None]] = [(0, at, found)]
-        add = places.append
+        starts, ends, matches = [0], [at], [found]
         for literal, size, search in self._middle:
-            if literal is not None:
+            if size:
                 start = line.find(literal, at)
                 if start < 0:
                     return None
                 at = start + size
-                add((start, at, None))
             else:
                 match = search(line, at)
                 if match is None:
                     return None
                 start, at = match.span()
-                add((start, at, match))
+                matches.append(match)
+            starts.append(start)
+            ends.append(at)
         first, last, match = _reaching_the_end(self._end, line, at)
-        if match is None and first < 0:
+        if first < 0:
             return None
-        add((first, len(line), match))
-        return self._proved(line, places, last)
+        starts.append(first)
+        if match is not None:
+            matches.append(match)
+        return self._proved(line, starts, ends, matches, last)
 
-    def _proved(self, line: bytes, places: list[tuple[int, int, _Match | None]], limit: int) -> tuple[Spans, str]:
-        """From the right: each block at the last place before the one after. Where that is its first place, there is no other."""
-        sure = after = limit == places[-1][0]
-        backwards: list[Span] = []
-        held = self._held
-        for i in range(len(places) - 1, 0, -1):
-            start, _, match = places[i]
-            count = held[i]
-            if count:
-                backwards += match.regs[:0:-1] if after and match is not None else (NOWHERE,) * count
-            end = places[i - 1][1]
-            if i == 1:
-                before = True
+    def _proved(
+        self, line: bytes, starts: list[int], ends: list[int], matches: list[_Match], limit: int
+    ) -> tuple[Spans, str]:
+        """From the right: each block at the last place before the one after. Where that is its first place, there is no other.
+
+        `starts`, `ends`: the first places of the blocks (without the end of the last); `matches`: of those with fields; `limit`: the
+        last place of the last block.
+        """
+        found: list[Span] = []  # from the last field to the first
+        after = sure = limit == starts[-1]
+        if self._end.fields:
+            found += matches.pop().regs[:0:-1] if after else (NOWHERE,) * self._end.fields
+        right = starts.pop()
+        for literal, size, search, held in self._backwards:
+            first = starts.pop()
+            if size:
+                limit = line.rfind(literal, first, limit)
             else:
-                first = places[i - 1][0]
-                literal, _, search = self._middle[i - 2]
-                limit = line.rfind(literal, first, limit) if literal is not None else _last(search, line, first, limit)
-                before = limit == first
-                sure = sure and before
-            backwards.append((end, start) if after and before else NOWHERE)
-            after = before
-        head = places[0][2]
-        backwards += head.regs[:0:-1] if head is not None else ()
-        backwards.reverse()
+                last = search(line, first + 1, limit)
+                limit = first if last is None else _last(search, line, last.start(), limit)
+            end = ends.pop()
+            if limit == first:
+                found.append((end, right) if after else NOWHERE)
+                if held:
+                    found += matches.pop().regs[:0:-1]
+                after = True
+            else:
+                found.append(NOWHERE)
+                if held:
+                    matches.pop()
+                    found += (NOWHERE,) * held
+                after = sure = False
+            right = first
+        found.append((ends[0], right) if after else NOWHERE)
+        found += matches[0].regs[:0:-1]
+        found.reverse()
         if sure:
-            return backwards, ""
-        return backwards, QUOTES if line.count(b'"') > self.quotes else FIELDS
+            return found, ""
+        return found, QUOTES if line.count(b'"') > self.quotes else FIELDS
 
 
 def _last(search: Callable[..., _Match | None], line: bytes, first: int, limit: int) -> int:
