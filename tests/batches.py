@@ -100,5 +100,9 @@ def correction(seq: int, file_id: int, line: int, collector: str = "c0ffee00c0ff
     )
     rows = pa.RecordBatch.from_pylist([row(MESSAGE_LOG, file_id, line)], schema=TABLES[MESSAGE_LOG].schema)
     return Batch(
-        collector, seq, NOW, (counted,), {MESSAGE_LOG: rows, LEDGER: ledger(collector, seq, "node-1", NOW, [counted])}
+        collector,
+        seq,
+        NOW,
+        (counted,),
+        {MESSAGE_LOG: rows, LEDGER: ledger.table(collector, seq, "node-1", NOW, [counted])},
     )
