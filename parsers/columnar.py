@@ -32,11 +32,15 @@ from parsers.operators import Kind
 
 @dataclass(frozen=True, slots=True)
 class Columnar:
-    """What the reader took: `batch` and the numbers of its lines; `refused`: the numbers of the other lines. Both ascend."""
+    """What the reader took: `batch` and the numbers of its lines; `refused`: the numbers of the other lines. Both ascend.
+
+    `rest`: the other lines themselves, without their newlines.
+    """
 
     batch: Batch
     lines: LineNumbers
     refused: LineNumbers
+    rest: list[bytes]
 
 
 class ColumnarReader:
@@ -103,7 +107,8 @@ class ColumnarReader:
             left = np.ones(lines, bool)
             left[numbers] = False
             refused = np.flatnonzero(left)
-        return Columnar(batch, numbers, refused)
+        rest = zip(found.all_starts[refused].tolist(), found.all_ends[refused].tolist(), strict=True)
+        return Columnar(batch, numbers, refused, [data[start:end] for start, end in rest])
 
     def _bounds(self, found: Selected, number: int) -> tuple[Positions, Positions]:
         """Where in the chunk the cells of a stretch begin and end, for each line."""

@@ -187,25 +187,19 @@ class _Call:
         if b"\r\n" in data[: detect.SAMPLE_BYTES]:
             data = data.replace(b"\r\n", b"\n")
         if isinstance(choice, _Json):
-            rest = self._read_json(frame, data, rows)
+            rest, lines = _picked(data, self._read_json(frame, data, rows))
             choice = None
-        elif choice is not None:
-            rest = self._read_columns(frame, choice, data, rows)
+        elif choice is not None and self.parser.columnar(choice, frame).possible:
+            found = self.parser.columnar(choice, frame).read(data, len(rows))
+            if len(found.lines):
+                self.pieces.append(Piece(ACCESS_LOG, found.batch, rows[found.lines]))
+                self.columnar += len(found.lines)
+            rest, lines = found.refused, found.rest
         else:
-            rest = np.arange(len(rows))
+            rest, lines = _picked(data, np.arange(len(rows)))
         if len(rest) == 0:
             return {}
-        return self._read_lines(FrameColumns(frame), choice, _pick(data, rest), rows[rest])
-
-    def _read_columns(self, frame: Frame, format: Format, data: bytes, rows: LineNumbers) -> LineNumbers:
-        reader = self.parser.columnar(format, frame)
-        if not reader.possible:
-            return np.arange(len(rows))
-        found = reader.read(data, len(rows))
-        if len(found.lines):
-            self.pieces.append(Piece(ACCESS_LOG, found.batch, rows[found.lines]))
-            self.columnar += len(found.lines)
-        return found.refused
+        return self._read_lines(FrameColumns(frame), choice, lines, rows[rest])
 
     def _read_json(self, frame: Frame, data: bytes, rows: LineNumbers) -> LineNumbers:
         found = self.parser.json_lines.read(data, len(rows), frame)
@@ -338,11 +332,7 @@ def _some(lines: _Lines, which: LineNumbers) -> _Lines:
     )  # fmt: skip
 
 
-def _pick(data: bytes, which: LineNumbers) -> list[bytes]:
-    """The lines of these numbers, without their newlines."""
-    if len(which) * 8 > data.count(b"\n"):
-        lines = data.split(b"\n")
-        return [lines[i] for i in which.tolist()]
-    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == 10)
-    starts = np.concatenate((np.zeros(1, np.int64), ends[:-1] + 1))
-    return [data[a:b] for a, b in zip(starts[which].tolist(), ends[which].tolist(), strict=True)]
+def _picked(data: bytes, which: LineNumbers) -> tuple[LineNumbers, list[bytes]]:
+    """These numbers and the lines that have them, without their newlines."""
+    lines = data.split(b"\n") if len(which) else []
+    return which, [lines[i] for i in which.tolist()]

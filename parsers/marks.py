@@ -32,6 +32,9 @@ class Selected:
     starts: Positions
     ends: Positions
     quotes: Positions
+    all_starts: Positions
+    all_ends: Positions
+    """The same of all lines, in the data they came from."""
 
 
 def select(data: bytes, lines: int, quotes: int) -> Selected:
@@ -46,7 +49,7 @@ def select(data: bytes, lines: int, quotes: int) -> Selected:
             and bool((controls - starts <= MAX_LINE_BYTES).all())
             and _is_utf8(data)
         ):
-            return Selected(data, None, starts, controls, table)
+            return Selected(data, None, starts, controls, table, starts, controls)
     return _select_slowly(data, content, controls, marks, quotes)
 
 
@@ -65,14 +68,14 @@ def _select_slowly(data: bytes, content: Bytes, controls: Positions, marks: Posi
     kept = np.flatnonzero(good)
     if len(kept) == 0:
         nothing = np.empty(0, np.int32)
-        return Selected(b"", kept, nothing, nothing, np.empty((quotes, 0), np.int32))
+        return Selected(b"", kept, nothing, nothing, np.empty((quotes, 0), np.int32), starts, ends)
     runs = np.flatnonzero(np.diff(kept, prepend=-2) != 1)
     firsts, lasts = kept[runs], kept[np.append(runs[1:] - 1, len(kept) - 1)]
     view = memoryview(data)
     chunk = b"".join([view[a:b] for a, b in zip(starts[firsts].tolist(), (ends[lasts] + 1).tolist(), strict=True)])
     new_ends = np.cumsum((ends - starts + 1)[kept], dtype=np.int32) - np.int32(1)
     table = marks[first[kept] + np.arange(quotes)[:, None]] + (new_ends - ends[kept])
-    return Selected(chunk, kept, _starts(new_ends), new_ends, table)
+    return Selected(chunk, kept, _starts(new_ends), new_ends, table, starts, ends)
 
 
 def _starts(ends: Positions) -> Positions:
