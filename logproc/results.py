@@ -220,10 +220,12 @@ def cancellable(work: Callable[[str], T], kill: Callable[[str], object]) -> tupl
         while thread.is_alive():
             thread.join(0.2)
     except KeyboardInterrupt:
-        with suppress(Exception):
-            kill(mark)
+        # An engine that is still starting lets nobody in: asking it to end the query must not take longer than the query.
+        killer = threading.Thread(target=_quietly, args=(kill, mark), name="kill", daemon=True)
+        killer.start()
+        killer.join(_KILL_SECONDS)
         thread.join(_KILL_SECONDS)
-        if thread.is_alive():
+        if thread.is_alive() or killer.is_alive():
             # The engine would make the end of the process wait for the query.
             print("cancelled", file=sys.stderr)
             sys.stderr.flush()
@@ -232,6 +234,11 @@ def cancellable(work: Callable[[str], T], kill: Callable[[str], object]) -> tupl
     if failed:
         raise failed[0]
     return done[0], time.monotonic() - began
+
+
+def _quietly(kill: Callable[[str], object], mark: str) -> None:
+    with suppress(Exception):
+        kill(mark)
 
 
 def kill_statement(mark: str) -> str:
