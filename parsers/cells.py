@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from parsers.fields import Field
 
@@ -21,15 +22,19 @@ class Cell:
 
 @dataclass(slots=True)
 class Stretch:
-    """What stands before, between or after quotes: its cells, divided by one blank each.
+    """What stands before, between or after quotes: `lead`, cells divided by one blank each, `trail`.
 
-    A stretch without quotes begins and ends with a blank, except at the line's start and end. A quoted one with one cell is that
-    cell whole, blanks included.
+    Between quotes the lead ends with a blank and the trail begins with one (`" a=%X% b="`: lead ` `, one cell, trail ` b=`). Without
+    a field the lead is all there is. A quoted stretch with one cell is that cell whole, blanks included.
     """
 
     quoted: bool
     parts: list[str | Field] = field(default_factory=list)
     cells: list[Cell] = field(default_factory=list)
+    lead: bytes = b""
+    trail: bytes = b""
+    inner: list[str | Field] = field(default_factory=list)
+    """The parts between lead and trail."""
 
 
 def stretches(parts: Sequence[str | Field]) -> list[Stretch] | None:
@@ -49,28 +54,45 @@ def stretches(parts: Sequence[str | Field]) -> list[Stretch] | None:
     for i, one in enumerate(found):
         if not (_quoted_cells(one) if one.quoted else _plain_cells(one, first=i == 0, last=i == len(found) - 1)):
             return None
-    return found if any(c.field for s in found for c in s.cells) else None
+    if not any(c.field for s in found for c in s.cells):
+        return None
+    # The words of a quoted stretch need a blank before them that can be copied.
+    for before, one in pairwise(found):
+        if (
+            one.quoted
+            and len(one.cells) > 1
+            and before is not found[0]
+            and BLANK.encode() not in before.lead + before.trail
+        ):
+            return None
+    return found
 
 
 def _quoted_cells(one: Stretch) -> bool:
+    one.inner = one.parts
     many = sum(isinstance(p, Field) for p in one.parts) > 1
     return _fill(one, _split(one.parts) if many else [one.parts])
 
 
 def _plain_cells(one: Stretch, *, first: bool, last: bool) -> bool:
-    pieces = _split(one.parts)
+    inner = list(one.parts)
+    if not any(isinstance(p, Field) for p in inner):
+        one.lead = "".join(str(p) for p in inner).encode()
+        return True
     if not first:
-        if pieces[0] or (len(pieces) == 1 and not last):
+        begin = inner[0]
+        if not isinstance(begin, str) or BLANK not in begin:
             return False
-        pieces = pieces[1:]
+        at = begin.index(BLANK) + 1
+        one.lead, inner[0] = begin[:at].encode(), begin[at:]
     if not last:
-        if pieces and pieces[-1]:
+        end = inner[-1]
+        if not isinstance(end, str) or BLANK not in end:
             return False
-        pieces = pieces[:-1]
-    # Before the first quote and after the last one there may be nothing at all.
-    if (first or last) and pieces == [[]]:
-        pieces = []
-    return _fill(one, pieces)
+        at = end.rindex(BLANK)
+        one.trail, inner[-1] = end[at:].encode(), end[:at]
+    one.inner = [p for p in inner if p != ""]
+    return _fill(one, _split(one.inner))
 
 
 _Piece = list["str | Field"]

@@ -26,7 +26,7 @@ from parsers.fields import Field, fields
 from parsers.format_string import Format
 from parsers.frames import FrameColumns, no_rows
 from parsers.kernels import Mask
-from parsers.marks import BLANK, Positions, Selected
+from parsers.marks import Positions, Selected
 from parsers.operators import Kind
 
 
@@ -112,30 +112,26 @@ class ColumnarReader:
 
     def _bounds(self, found: Selected, number: int) -> tuple[Positions, Positions]:
         """Where in the chunk the cells of a stretch begin and end, for each line."""
-        quoted, last = self._stretches[number].quoted, number == len(self._stretches) - 1
-        inner = 0 if quoted else 1
-        left = found.starts if number == 0 else found.quotes[number - 1] + (1 + inner)
-        right = found.ends if last else found.quotes[number] - inner
+        one = self._stretches[number]
+        left = found.starts if number == 0 else found.quotes[number - 1] + np.int32(1 + len(one.lead))
+        right = found.ends if number == len(self._stretches) - 1 else found.quotes[number] - np.int32(len(one.trail))
         return left, right
 
     def _structure_fits(self, found: Selected) -> Mask:
-        """Blanks stand around the quotes, and nothing else where the format has nothing else."""
+        """Around the quotes stand the literals of the format."""
         content = np.frombuffer(found.chunk, np.uint8)
         good = np.ones(len(found.starts), bool)
         last = len(self._stretches) - 1
         for number in range(0, last + 1, 2):
+            one = self._stretches[number]
             before = found.quotes[number - 1] + 1 if number else found.starts
             after = found.quotes[number] if number < last else found.ends
-            if not self._stretches[number].cells:
-                good &= after - before == (1 if 0 < number < last else 0)
-                if 0 < number < last:
-                    good &= content[before] == BLANK
-                continue
-            if number:
-                good &= content[before] == BLANK
-            if number < last:
-                good &= content[after - 1] == BLANK
-            good &= after - before >= (number > 0) + (number < last)
+            least = len(one.lead) + len(one.trail)
+            good &= after - before >= least if one.cells else after - before == least
+            for i, byte in enumerate(one.lead):
+                good &= content[np.minimum(before + i, len(content) - 1)] == byte
+            for i, byte in enumerate(reversed(one.trail), 1):
+                good &= content[after - i] == byte
         return good
 
     def _tokens(self, found: Selected) -> tuple[Table, LineNumbers]:
@@ -172,7 +168,8 @@ class ColumnarReader:
         for i in self._tokenized:
             left, right = self._bounds(found, i)
             if pieces and self._stretches[i].quoted:
-                pieces.append((left - 2, left - 1))
+                blank = left - np.int32(1 + self._blank_before(i))
+                pieces.append((blank, blank + 1))
             elif pieces:
                 left = left - 1
             pieces.append((left, right + 1 if i == last else right))
@@ -181,6 +178,12 @@ class ColumnarReader:
         taken = cut.lines_of(found.chunk, pieces, rows)
         ends, _ = kernels.parts(taken)
         return taken.buffers()[2].slice(0, int(ends[-1]))
+
+    def _blank_before(self, number: int) -> int:
+        """How many bytes before a quoted stretch's quote a blank stands."""
+        before = self._stretches[number - 1]
+        text = before.lead + before.trail
+        return len(text) - text.rindex(b" ")
 
     def _lengths_fit(self, table: Table, found: Selected, taken: LineNumbers) -> Mask:
         """Each stretch has as many words as in the format: else one has more and another one less.

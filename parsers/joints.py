@@ -60,8 +60,9 @@ def joints(found: Sequence[Stretch], *, framed: bool) -> list[Joint]:
         if sum(len(s.cells) for s in found[start:stop]) > 1:
             parts: list[str | Field] = []
             for i in range(start, stop):
-                parts += [*found[i].parts, '"'] if i < stop - 1 else found[i].parts
-            pattern = exact_pattern(_trimmed(parts, found[start], found[stop - 1], start == 0, stop == len(found)))
+                parts += ['"', found[i].lead.decode()] if i > start else []
+                parts += [*found[i].inner, found[i].trail.decode() if i < stop - 1 else ""]
+            pattern = exact_pattern([p for p in parts if p != ""])
             if pattern is not None:
                 found_joints.append(Joint(start, stop - 1, tuple(p for p in parts if isinstance(p, Field)), pattern))
         start = max(stop, start + 1)
@@ -70,18 +71,6 @@ def joints(found: Sequence[Stretch], *, framed: bool) -> list[Joint]:
 
 def _has_few_values(one: Stretch) -> bool:
     return bool(one.cells) and all(c.field is not None and c.field.column in FEW_VALUES for c in one.cells)
-
-
-def _trimmed(
-    parts: list[str | Field], first: Stretch, last: Stretch, at_start: bool, at_end: bool
-) -> list[str | Field]:
-    """Without the blanks that stand between the outer quotes and the cells."""
-    found = list(parts)
-    if not first.quoted and not at_start and isinstance(found[0], str):
-        found[0] = found[0][1:]
-    if not last.quoted and not at_end and isinstance(found[-1], str):
-        found[-1] = found[-1][:-1]
-    return found
 
 
 def fill(columns: Columns, joint: Joint, array: Array, good: Mask) -> None:

@@ -94,7 +94,7 @@ OPERATORS = [
     "%UPSTREAM_CLUSTER%", "%UPSTREAM_LOCAL_ADDRESS%", "%DOWNSTREAM_REMOTE_ADDRESS%", "%REQUESTED_SERVER_NAME%", "%REQ(X-REQUEST-ID)%",
     "%REQ(USER-AGENT)%", "%REQ(X-TEAM)%", "%UPSTREAM_REQUEST_ATTEMPT_COUNT%", "%TRACE_ID%", "%RESPONSE_CODE_DETAILS%",
 ]  # fmt: skip
-WRAPPED = st.sampled_from(["{}", '"{}"', "[{}]", "k={}", '"{} {}"', "<{}>"])
+WRAPPED = st.sampled_from(["{}", '"{}"', "[{}]", "k={}", 'k="{}"', '"{} {}"', 'k="{} {}";', "<{}>"])
 DEFAULT_FORMATS = st.sampled_from([d.format for d in TEXT_DEFAULTS])
 
 
