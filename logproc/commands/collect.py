@@ -65,8 +65,10 @@ def run(
       kubectl logs deploy/web -c istio-proxy | logproc collect - --to stdout:
     """
     from logproc.lean import arrow_without_pandas
+    from logproc.memory import keep_little
 
     arrow_without_pandas()
+    keep_little()
     from logproc.collector import STDIN, Options, collector, default_state
     from logproc.progress import Progress
     from logproc.sizes import parse_size
