@@ -72,6 +72,38 @@ class Progress:
         return Progress(dict(self.positions), dict(self.fragments))
 
 
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What the sink has of all batches before `next_seq`."""
+
+    next_seq: int = 0
+    progress: Progress = field(default_factory=Progress)
+    rewound: dict[int, int] = field(default_factory=dict)
+
+
+def read_settled(folder: Path) -> Settled:
+    """The positions of a state folder, also while a collector has it; nothing is settled where there are none.
+
+    Raises StateError where they are damaged, OSError where they cannot be read.
+    """
+    path = folder / "positions"
+    try:
+        head, _, body = path.read_bytes().partition(b"\n")
+    except FileNotFoundError:
+        return Settled()
+    if head != _head(body):
+        raise StateError(f"{path}: damaged: its checksum is wrong", _REMOVE)
+    try:
+        kept = _Kept.model_validate_json(body)
+        fragments = [Fragment.from_json(f) for f in kept.fragments]
+    except (ValueError, KeyError, TypeError) as error:
+        raise StateError(f"{path}: damaged", _REMOVE) from error
+    progress = Progress({i: Position(offset, line) for i, offset, line in kept.positions})
+    for fragment in fragments:
+        progress.fragments.setdefault(fragment.stream.key, []).append(fragment)
+    return Settled(kept.next_seq, progress, dict(kept.rewound))
+
+
 class StateFolder:
     """An opened and locked state folder. `settled` is as of the batch before `next_seq`."""
 
@@ -144,23 +176,8 @@ class StateFolder:
         return collector
 
     def _read_positions(self) -> None:
-        path = self.path / "positions"
-        try:
-            head, _, body = path.read_bytes().partition(b"\n")
-        except FileNotFoundError:
-            return
-        if head != _head(body):
-            raise StateError(f"{path}: damaged: its checksum is wrong", _REMOVE)
-        try:
-            kept = _Kept.model_validate_json(body)
-            fragments = [Fragment.from_json(f) for f in kept.fragments]
-        except (ValueError, KeyError, TypeError) as error:
-            raise StateError(f"{path}: damaged", _REMOVE) from error
-        self.next_seq = kept.next_seq
-        self.settled.positions = {i: Position(offset, line) for i, offset, line in kept.positions}
-        for fragment in fragments:
-            self.settled.fragments.setdefault(fragment.stream.key, []).append(fragment)
-        self.rewound = dict(kept.rewound)
+        settled = read_settled(self.path)
+        self.next_seq, self.settled, self.rewound = settled.next_seq, settled.progress, settled.rewound
 
     def write_positions(self) -> None:
         """Make `settled`, `next_seq` and `rewound` durable. Raises OSError."""
