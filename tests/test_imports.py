@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-CONTRACTS = {"logproc.model", "logproc.columns", "logproc.errors", "logproc.urls", "logproc.identity", "logproc.jsonl"}
+CONTRACTS = {
+    "logproc.model", "logproc.columns", "logproc.errors", "logproc.urls", "logproc.identity", "logproc.jsonl", "logproc.response_flags",
+}  # fmt: skip
 
 
 def imports(path: Path) -> set[str]:
