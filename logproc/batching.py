@@ -33,7 +33,7 @@ class Batcher:
                 self._began_at = self._clock()
             self._chunks.append(chunk)
             self._gathered += len(chunk.data)
-            self.lines += chunk.span.lines
+            self.lines += 0 if chunk.lost else chunk.span.lines
             self.bytes += len(chunk.data)
 
     @property
@@ -79,7 +79,7 @@ class Batcher:
 def _join(parts: list[Chunk]) -> list[Chunk]:
     runs: list[list[Chunk]] = []
     for part in parts:
-        before = runs[-1][-1].span if runs else None
+        before = runs[-1][-1].span if runs and runs[-1][-1].lost == part.lost else None
         if before is not None and (before.end, before.first_line + before.lines) == (
             part.span.start,
             part.span.first_line,
@@ -98,4 +98,4 @@ def _joined(run: list[Chunk]) -> Chunk:
         lines += chunk.span.lines
     span = Span(first.span.file_id, first.span.start, last.span.end, first.span.first_line, lines)
     data = b"".join(chunk.data for chunk in run)
-    return Chunk(last.stream, span, data, first.read_at, tuple(oversized), last.last)
+    return Chunk(last.stream, span, data, first.read_at, tuple(oversized), last.last, last.lost)

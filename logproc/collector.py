@@ -15,6 +15,8 @@ from logproc.discovery import Selection
 from logproc.errors import ConfigError
 from logproc.files import MAX_LINE, FileSource
 from logproc.frames import Fragment, Framer, frame_named
+from logproc.held import MAX_BYTES as HELD_BYTES
+from logproc.held import HeldLimits
 from logproc.metrics import Metrics
 from logproc.model import Parser, Sink, Source
 from logproc.pipeline import GRACE_SECONDS, Pipeline
@@ -39,6 +41,9 @@ class Options:
     spool_max: int = MAX_BYTES
     grace: float = GRACE_SECONDS
     node: str = ""
+    held_max: int = HELD_BYTES
+    rate: int = 0
+    """Bytes per second of each pod; 0: no limit."""
 
 
 def default_state(to: str) -> Path:
@@ -102,6 +107,8 @@ def _source(options: Options, spool: Spool | None, say: Callable[[str], None]) -
         selection=Selection.parse(options.containers),
         max_line=options.max_line,
         unfinished=[f.stream for f in _open_fragments(spool)],
+        held=HeldLimits.of(options.held_max),
+        rate=options.rate,
         tell=_once(say),
     )
 

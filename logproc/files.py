@@ -12,11 +12,14 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
-from logproc.discovery import Discovery, LogFile, Place, Selection, Tell, tell_on_stderr
+from logproc.discovery import Discovery, Selection, tell_on_stderr
+from logproc.held import MAX_BYTES, Held, HeldLimits
 from logproc.logfile import LogReader
-from logproc.model import Chunk, Position, SourceStatus, Span, Stream
+from logproc.model import Chunk, Position, SourceStatus, Span, Stream, StreamLag
+from logproc.places import LogFile, Place, Tell
+from logproc.rates import Rates
+from logproc.tails import NOWHERE, Inode, Key, Left, Site, Tail
 
 POLL_SECONDS = 0.25
 """How often sizes and folders are looked at: under half a percent of a core for 200 containers; inotify would overflow."""
@@ -25,43 +28,8 @@ FORGET_SECONDS = 600.0
 """Positions end that long after their file has vanished."""
 FORGET_UNSEEN_SECONDS = 86_400.0
 MAX_LINE = 1 << 20
-
-_Inode = tuple[int, int]
-_Key = tuple[str, str, int]
-
-
-_NOWHERE = Span(0, 0, 0, 0, 0)
-
-
-@dataclass(slots=True)
-class _Tail:
-    """One stream: its open files, the oldest first."""
-
-    stream: Stream
-    readers: list[LogReader] = field(default_factory=list)
-    superseded: bool = False
-    """A later restart of the container exists: nothing writes to this one any more."""
-    listed: bool = True
-    ready: bool = False
-    last: Span = _NOWHERE
-
-
-@dataclass(slots=True)
-class _Left:
-    """A file that was read to its end: opened again only when it has changed."""
-
-    file_id: int | None
-    modified: tuple[int, int]
-
-
-@dataclass(slots=True, eq=False)
-class _Site:
-    """What is known of one place: its open files, those that were left and are still there, and its streams."""
-
-    place: Place
-    open: dict[_Inode, LogReader] = field(default_factory=dict)
-    left: dict[_Inode, _Left] = field(default_factory=dict)
-    streams: set[_Key] = field(default_factory=set)
+NAMED_STREAMS = 50
+"""Streams whose lag is told one by one."""
 
 
 class FileSource:
@@ -78,10 +46,13 @@ class FileSource:
         selection: Selection | None = None,
         max_line: int = MAX_LINE,
         unfinished: Iterable[Stream] = (),
+        held: HeldLimits | None = None,
+        rate: int = 0,
         tell: Tell | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Reading goes on at `positions`. `unfinished` are streams with open fragments: those that are gone are ended by a last chunk.
+        `held` bounds what is held open though deleted, `rate` is in bytes per second of each pod (0: no limit).
 
         Raises ConfigError and SourceError for paths that cannot be read.
         """
@@ -89,17 +60,19 @@ class FileSource:
         self._tell = tell or tell_on_stderr()
         self._discovery = Discovery(paths, selection or Selection(), follow=follow, tell=self._tell, clock=clock)
         self._positions = dict(positions or {})
-        self._tails: dict[_Key, _Tail] = {}
-        self._sites: dict[Place, _Site] = {}
-        self._open: dict[_Inode, _Site] = {}
+        self._tails: dict[Key, Tail] = {}
+        self._sites: dict[Place, Site] = {}
+        self._open: dict[Inode, Site] = {}
         self._look = True
-        self._ready: deque[_Tail] = deque()
+        self._ready: deque[Tail] = deque()
         self._ends: list[Chunk] = []
         self._unfinished = list(unfinished)
         self._polled_at = float("-inf")
         self._started_at = clock()
         self._vanished_at: dict[int, float] = {}
         self._seen: set[int] = set()
+        self._held, self._rates = Held(held or HeldLimits.of(MAX_BYTES), self._tell), Rates(rate, clock)
+        self._lost: list[Chunk] = []
 
     # Reading
 
@@ -109,7 +82,11 @@ class FileSource:
         if now - self._polled_at >= POLL_SECONDS or now < self._polled_at:
             self._polled_at = now
             self._poll()
-        chunks, taken = [], 0
+        chunks: list[Chunk] = []
+        taken = 0
+        if limit:
+            # Before what follows in their streams: a line that was begun before them has no end.
+            chunks, self._lost = self._lost, []
         while self._ready and taken < limit:
             tail = self._ready.popleft()
             tail.ready = False
@@ -117,13 +94,17 @@ class FileSource:
             if chunk is not None:
                 chunks.append(chunk)
                 taken += len(chunk.data)
+                tail.lag.take(chunk.span.end - chunk.span.start)
+                self._rates.took(tail.pod, len(chunk.data))
                 self._make_ready(tail)
         if self._ends and limit:
             chunks += self._ends
             self._ends = []
         return chunks
 
-    def _turn(self, tail: _Tail) -> Chunk | None:
+    def _turn(self, tail: Tail) -> Chunk | None:
+        if not self._rates.may_read(tail.pod):
+            return None  # it is ready again at the next poll
         while tail.readers:
             reader = tail.readers[0]
             final = self._final(tail, reader)
@@ -154,7 +135,7 @@ class FileSource:
             self._seen.add(reader.file_id)
         return True
 
-    def _final(self, tail: _Tail, reader: LogReader) -> bool:
+    def _final(self, tail: Tail, reader: LogReader) -> bool:
         """Whether the file is complete: nothing will be appended to it."""
         if reader.gzipped or not self._follow:
             return True
@@ -163,23 +144,24 @@ class FileSource:
             return True
         return (newer > 0 or tail.superseded or not reader.listed) and reader.quiet_polls >= QUIET_POLLS
 
-    def _leave(self, tail: _Tail, reader: LogReader) -> None:
+    def _leave(self, tail: Tail, reader: LogReader) -> None:
         tail.readers.remove(reader)
         site = self._open.pop(reader.device_inode)
         del site.open[reader.device_inode]
+        self._held.drop(reader)
         if reader.gzipped and getattr(reader.content, "damaged", False):
             self._tell(f"warning: {reader.path}: damaged gzip data; read as far as line {reader.line}")
         if reader.listed:
-            site.left[reader.device_inode] = _Left(reader.file_id, reader.modified())
+            site.left[reader.device_inode] = Left(reader.file_id, reader.modified())
         reader.close()
 
-    def _end(self, tail: _Tail) -> None:
+    def _end(self, tail: Tail) -> None:
         if self._follow and tail.listed and not tail.superseded:
             return
         if self._tails.pop(tail.stream.key, None) is not None:
             self._ends.append(Chunk(tail.stream, tail.last, b"", last=True))
 
-    def _make_ready(self, tail: _Tail) -> None:
+    def _make_ready(self, tail: Tail) -> None:
         if not tail.ready:
             tail.ready = True
             self._ready.append(tail)
@@ -192,15 +174,16 @@ class FileSource:
             for place in self._discovery.places():
                 files = place.look()
                 if files is not None:
-                    self._arrange(self._sites.setdefault(place, _Site(place)), files)
+                    self._arrange(self._sites.setdefault(place, Site(place)), files)
         for stream in self._unfinished:
             if stream.key not in self._tails and self._discovery.covers(stream.path):
-                self._ends.append(Chunk(stream, _NOWHERE, b"", last=True))
+                self._ends.append(Chunk(stream, NOWHERE, b"", last=True))
         self._unfinished = []
+        self._let_go()
         for tail in list(self._tails.values()):
             self._check(tail)
 
-    def _check(self, tail: _Tail) -> None:
+    def _check(self, tail: Tail) -> None:
         """See whether the front file has grown, shrunk, or stayed quiet."""
         if not tail.readers:
             self._make_ready(tail)
@@ -229,9 +212,9 @@ class FileSource:
         site.place.look_again()
         reader.forget_identity()
 
-    def _arrange(self, site: _Site, files: Sequence[LogFile]) -> None:
+    def _arrange(self, site: Site, files: Sequence[LogFile]) -> None:
         """Bring the queues in line with what is on disk at one place."""
-        present: dict[_Inode, int] = {}
+        present: dict[Inode, int] = {}
         begun = False
         for order, file in enumerate(files):
             inode, is_new = self._admit(site, file)
@@ -245,6 +228,7 @@ class FileSource:
         site.left = {inode: left for inode, left in site.left.items() if inode in present}
         for inode, reader in site.open.items():
             reader.listed = inode in present
+            self._held.see(reader)
         listed = {file.stream.key for file in files}
         newest = max((file.stream.restart for file in files), default=0)
         for key in site.streams | listed:
@@ -257,7 +241,7 @@ class FileSource:
         if not files:
             self._discovery.forget(site.place)
 
-    def _admit(self, site: _Site, file: LogFile) -> tuple[_Inode | None, bool]:
+    def _admit(self, site: Site, file: LogFile) -> tuple[Inode | None, bool]:
         """See to it that the file is open unless it was left and has not changed since. (Its inode, whether it was opened just now.)"""
         try:
             stat = os.stat(file.path)  # noqa: PTH116
@@ -289,10 +273,10 @@ class FileSource:
         site.left.pop(inode, None)
         site.open[inode] = reader
         self._open[inode] = site
-        self._tails.setdefault(file.stream.key, _Tail(file.stream)).readers.append(reader)
+        self._tails.setdefault(file.stream.key, Tail(file.stream)).readers.append(reader)
         return inode, True
 
-    def _was_begun(self, site: _Site, inode: _Inode) -> bool:
+    def _was_begun(self, site: Site, inode: Inode) -> bool:
         left, reader = site.left.get(inode), site.open.get(inode)
         if left is not None:
             return left.file_id in self._positions
@@ -302,10 +286,39 @@ class FileSource:
             self._identify(reader, final=True)
         return reader.file_id in self._positions
 
-    def _set_aside(self, site: _Site, inode: _Inode) -> None:
+    def _set_aside(self, site: Site, inode: Inode) -> None:
         reader = site.open[inode]
         self._leave(self._tails[reader.stream.key], reader)
         site.left[inode].file_id = None
+
+    # Held files
+
+    def _let_go(self) -> None:
+        """Keep within the limits what is held open though deleted."""
+        if not self._held.too_many():
+            return
+        for reader in self._held.plain():
+            if self._has_copy(reader):  # it takes a tenth of the space
+                self._leave(self._tails[reader.stream.key], reader)
+        for reader in self._held.too_many():
+            tail = self._tails[reader.stream.key]
+            named = reader.file_id is not None or self._identify(reader, final=True)
+            span = self._held.lose(reader) if named and not self._has_copy(reader) else None
+            if span is not None:
+                self._lost.append(Chunk(tail.stream, span, b"", lost=True))
+            self._leave(tail, reader)
+            self._make_ready(tail)
+
+    def _has_copy(self, reader: LogReader) -> bool:
+        """Whether its gzipped copy is open too."""
+        copies = [r for r in self._tails[reader.stream.key].readers if r.gzipped and r is not reader]
+        for other in copies:
+            if other.file_id is None:
+                self._identify(other, final=True)
+                other.content.rest()
+        if reader.file_id is None:
+            self._identify(reader, final=True)
+        return any(other.file_id == reader.file_id for other in copies)
 
     # How far it is
 
@@ -314,11 +327,25 @@ class FileSource:
         return not (self._follow or self._tails or self._ends) and self._polled_at >= self._started_at
 
     def status(self) -> SourceStatus:
-        """Unread bytes of all open files."""
+        """Unread bytes of all open files. The reading thread calls it, once a second is enough."""
         readers = self._readers()
-        lag = sum(max(0, reader.content.size() - reader.offset) for reader in readers)
-        left = sum(len(site.left) for site in self._sites.values())
-        return SourceStatus(len(readers) + left, lag, 0, len(readers))
+        now = self._clock()
+        for tail in self._tails.values():
+            tail.lag.see(now, sum(reader.unread() for reader in tail.readers))
+        behind = [tail for tail in self._tails.values() if tail.lag.unread]
+        streams = [StreamLag(t.stream, t.lag.unread, t.lag.seconds(now)) for t in behind]
+        streams.sort(key=lambda lag: (-lag.bytes, lag.stream.path))
+        return SourceStatus(
+            files=len(readers) + sum(len(site.left) for site in self._sites.values()),
+            lag_bytes=sum(lag.bytes for lag in streams),
+            lost_bytes=self._held.lost_bytes,
+            open_files=len(readers),
+            lost_lines=self._held.lost_lines,
+            held_files=self._held.files,
+            held_bytes=self._held.bytes,
+            lag_seconds=max((lag.seconds for lag in streams), default=0.0),
+            streams=tuple(streams[:NAMED_STREAMS]),
+        )
 
     def _readers(self) -> list[LogReader]:
         return [reader for site in self._sites.values() for reader in site.open.values()]

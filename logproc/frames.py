@@ -149,6 +149,8 @@ class Framed:
     partial: tuple[int, ...] = ()
     """Indices of text lines whose end never came."""
     oversized: tuple[Oversized, ...] = ()
+    lost: bool = False
+    """The span could not be read: there is no text of it."""
 
 
 class Framer:
@@ -169,6 +171,9 @@ class Framer:
         """The chunk as a parser reads it; a second element corrects an earlier span when the stream ends in mid-line."""
         framed: list[Framed] = []
         key = chunk.stream.key
+        if chunk.lost:
+            # What follows is not the end of a line that was begun before.
+            return [Framed(chunk.stream, chunk.span, Text(key, PLAIN, b"", 0), lost=True), *self._end(key)]
         if chunk.span.lines:
             framed.append(self._text(chunk, self._fixed or self._frame_of(key, chunk.data)))
         if chunk.last:

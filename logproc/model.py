@@ -76,6 +76,8 @@ class Chunk:
     """Lines of which `data` has only the first 64 KiB: their index in `data` and their true length without the newline."""
     last: bool = False
     """Nothing more comes from this stream. The chunk may have no lines."""
+    lost: bool = False
+    """The span was deleted before it could be read: `data` is empty, and the ledger says `lost`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +157,15 @@ class Batch:
     tables: Mapping[str, pa.RecordBatch]
     encoded: bytes = b""
     raw_bytes: int = 0
+    merged: tuple[tuple[str, int], ...] = ()
+    """The batches, `(collector, seq)` in order, that were put together to be stored at once; empty: it is one batch."""
+    via: str = ""
+    """What it came through, where that was a topic: `topic-partition`."""
+
+    @property
+    def sources(self) -> tuple[tuple[str, int], ...]:
+        """The batches in it, in order: what the token of an insert is made of."""
+        return self.merged or ((self.collector, self.seq),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +182,16 @@ class SinkLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamLag:
+    """How far the reading of one stream is behind its writer."""
+
+    stream: Stream
+    bytes: int
+    seconds: float
+    """Since when the oldest unread byte has been there."""
+
+
+@dataclass(frozen=True, slots=True)
 class SourceStatus:
     """How far a source is behind: unread bytes and files, and bytes known to be lost."""
 
@@ -178,6 +199,14 @@ class SourceStatus:
     lag_bytes: int = 0
     lost_bytes: int = 0
     open_files: int = 0
+    lost_lines: int = 0
+    held_files: int = 0
+    """Files that are deleted on disk and held open because they are not read to their end, and the space they take."""
+    held_bytes: int = 0
+    lag_seconds: float = 0.0
+    """The largest one of a stream."""
+    streams: tuple[StreamLag, ...] = ()
+    """Those that are behind, the furthest first; how many are named is bounded."""
 
 
 class Source(Protocol):

@@ -62,6 +62,10 @@ class Sealer:
                 tables[table] = parts[0] if len(parts) == 1 else _one(parts)
         spans = tuple(ledger.merged(counts for _, of_piece in sealed for counts in of_piece))
         tables[LEDGER] = ledger.table(self._collector, seq, self._node, sealed_at, spans)
+        lost = [SpanCounts(f.span, f.stream) for framed, _ in pieces for f in framed if f.lost]
+        if lost:
+            gone = ledger.table(self._collector, seq, self._node, sealed_at, lost, state="lost")
+            tables[LEDGER] = _one([tables[LEDGER], gone])
         return Batch(self._collector, seq, sealed_at, spans, tables, b"", raw_bytes)
 
     def _piece(
@@ -95,6 +99,7 @@ class Sealer:
                 f.span, f.stream, access[i], message[i], rejected[i], f.joined, 0, f.joined_runs, *times.of(i)
             )
             for i, f in enumerate(framed)
+            if not f.lost
         ]  # fmt: skip
         return tables, spans
 

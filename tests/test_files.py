@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
+import resource
 import shutil
 from pathlib import Path
 
@@ -11,8 +13,10 @@ import pytest
 
 from logproc.discovery import Selection
 from logproc.errors import ConfigError
+from logproc.frames import Framer
+from logproc.held import HeldLimits
 from logproc.identity import file_id
-from logproc.model import Stream
+from logproc.model import CRI, Stream
 from tests.kubelet import Container, Reading, open_handles
 
 
@@ -457,3 +461,269 @@ def test_how_far_it_is_behind(tmp_path: Path) -> None:
     reading.read()
 
     assert (before.files, before.lag_bytes, reading.source.status().lag_bytes) == (1, 600_000, 0)
+
+
+def deleted_unread(pod: Container, reading: Reading, files: int) -> None:
+    """Rotations while nothing may be read, each file deleted soon after."""
+    for _ in range(files):
+        pod.write(10, text="x" * 1000)
+        pod.rotate()
+        reading.clock.now += 1.01
+        reading.source.read(0)
+        for path in pod.rotated():
+            path.unlink()
+        reading.clock.now += 1.01
+        reading.source.read(0)
+
+
+def test_deleted_files_are_held_up_to_a_limit_and_the_loss_beyond_it_is_counted(tmp_path: Path) -> None:
+    pod = Container(tmp_path)
+    reading = Reading(tmp_path, held=HeldLimits(25_000, 100))
+    pod.write(5)
+    reading.read()
+
+    deleted_unread(pod, reading, 5)
+    status = reading.source.status()
+
+    assert (status.held_files, status.lost_lines) == (2, 30)
+    assert status.held_bytes <= 25_000
+    reading.read(5)
+    lost = [c for c in reading.chunks if c.lost]
+    assert [(c.span.first_line, c.span.lines, c.data) for c in lost] == [(5, 10, b""), (0, 10, b""), (0, 10, b"")]
+    read = [c for c in reading.chunks if not c.lost]
+    assert reading.lines(read) == pod.lines[:5] + pod.lines[-20:]
+    assert status.lost_bytes == sum(c.span.end - c.span.start for c in lost)
+    assert len([t for t in reading.told if "LOST" in t]) == len(lost)
+    assert open_handles(tmp_path) == 1
+
+
+def test_held_files_are_bounded_in_number_too(tmp_path: Path) -> None:
+    pod = Container(tmp_path)
+    reading = Reading(tmp_path, held=HeldLimits(1 << 30, 3))
+    pod.write(1)
+    reading.read()
+
+    deleted_unread(pod, reading, 10)
+
+    assert reading.source.status().held_files == 3
+    assert open_handles(tmp_path) == 4
+
+
+def test_a_held_file_whose_gzipped_copy_is_there_is_let_go_without_loss(tmp_path: Path) -> None:
+    pod = Container(tmp_path)
+    reading = Reading(tmp_path, held=HeldLimits(1000, 100))
+    pod.write(10, text="x" * 1000)
+    reading.clock.now += 1.01
+    reading.source.read(0)
+    for _ in range(3):
+        pod.rotate()
+        pod.write(10, text="x" * 1000)
+        pod.gzip_oldest()
+        reading.clock.now += 1.01
+        reading.source.read(0)
+
+    assert reading.source.status().lost_lines == 0
+    reading.read(8)
+
+    assert reading.lines() == pod.lines
+
+
+def test_a_line_that_was_begun_before_a_loss_ends_with_doubt(tmp_path: Path) -> None:
+    pod = Container(tmp_path)
+    reading = Reading(tmp_path, held=HeldLimits(0, 0))
+    pod.write(1)
+    with pod.current.open("ab") as file:
+        file.write(b"2026-11-21T10:00:00.9Z stdout P begun \n")
+    reading.read()
+    with pod.current.open("ab") as file:
+        file.write(b"2026-11-21T10:00:00.9Z stdout F lost\n")
+    pod.rotate()
+    reading.clock.now += 1.01
+    reading.source.read(0)
+    for path in pod.rotated():
+        path.unlink()
+    with pod.current.open("ab") as file:
+        file.write(b"2026-11-21T10:00:01.0Z stdout F another\n")
+    reading.read(5)
+    framer = Framer(CRI)
+    framed = [f for chunk in reading.chunks for f in framer.frame(chunk)]
+
+    texts = b"".join(f.text.data for f in framed)
+    assert texts.endswith(b"F begun \n2026-11-21T10:00:01.0Z stdout F another\n")
+    assert [(f.span.first_line, f.span.lines) for f in framed if f.lost] == [(2, 1)]
+    assert [f.joined for f in framed] == [1, 0, -1, 0]
+
+
+DOCKER_ID = "0123456789abcdef" * 4
+
+
+def docker_line(text: str) -> bytes:
+    return json.dumps({"log": text + "\n", "stream": "stdout", "time": f"2026-11-21T10:00:00.{len(text)}Z"}).encode()
+
+
+def docker_rotate(folder: Path) -> None:
+    log = folder / f"{DOCKER_ID}-json.log"
+    for age in (2, 1):
+        if (old := Path(f"{log}.{age}")).exists():
+            old.rename(f"{log}.{age + 1}")
+    log.rename(f"{log}.1")
+
+
+def docker_container(root: Path, labels: dict[str, str]) -> Path:
+    folder = root / DOCKER_ID
+    folder.mkdir(parents=True)
+    config = {"Name": "/k8s_istio-proxy_web-0", "Config": {"Labels": labels}}
+    (folder / "config.v2.json").write_text(json.dumps(config))
+    return folder
+
+
+K8S_LABELS = {
+    "io.kubernetes.pod.uid": "0f3c",
+    "io.kubernetes.pod.name": "web-0",
+    "io.kubernetes.pod.namespace": "shop",
+    "io.kubernetes.container.name": "istio-proxy",
+    "annotation.io.kubernetes.container.restartCount": "3",
+}
+
+
+def docker_writes(folder: Path, reading: Reading) -> list[bytes]:
+    """Ten lines over four files, read as they come."""
+    lines, log = [], folder / f"{DOCKER_ID}-json.log"
+    for file in range(4):
+        for n in range(file + 1):
+            lines.append(docker_line(f"{'x' * file} {n}"))
+            with log.open("ab") as out:
+                out.write(lines[-1] + b"\n")
+        if file == 1:
+            reading.read(1)
+        if file < 3:
+            docker_rotate(folder)
+    return lines
+
+
+@pytest.mark.parametrize("named", ["root", "folder"])
+def test_dockers_layout_is_read_through_its_rotations(tmp_path: Path, named: str) -> None:
+    folder = docker_container(tmp_path, K8S_LABELS)
+    reading = Reading(tmp_path if named == "root" else folder)
+
+    lines = docker_writes(folder, reading)
+    reading.read(8)
+
+    assert reading.lines() == lines
+    stream = reading.chunks[0].stream
+    assert (stream.k8s_namespace, stream.k8s_pod, stream.k8s_container, stream.k8s_pod_uid, stream.restart) == (
+        "shop", "web-0", "istio-proxy", "0f3c", 3,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("described", [True, False])
+def test_a_container_of_docker_alone_has_its_own_name(tmp_path: Path, described: bool) -> None:
+    folder = docker_container(tmp_path, {})
+    if not described:
+        (folder / "config.v2.json").unlink()
+    (folder / f"{DOCKER_ID}-json.log").write_bytes(docker_line("a") + b"\n")
+    reading = Reading(tmp_path, follow=False, selection=Selection.parse("*"))
+
+    reading.read()
+
+    stream = reading.chunks[0].stream
+    assert stream.k8s_container == ("k8s_istio-proxy_web-0" if described else DOCKER_ID[:12])
+    assert stream.k8s_pod == ""
+
+
+def test_a_pods_log_that_is_a_link_to_dockers_is_followed_through_rotation(tmp_path: Path) -> None:
+    folder = docker_container(tmp_path / "docker", K8S_LABELS)
+    pod = tmp_path / "pods" / "shop_web-0_0f3c" / "istio-proxy"
+    pod.mkdir(parents=True)
+    (pod / "3.log").symlink_to(folder / f"{DOCKER_ID}-json.log")
+    reading = Reading(tmp_path / "pods")
+
+    lines = docker_writes(folder, reading)
+    reading.read(8)
+
+    assert reading.lines() == lines
+    assert reading.chunks[0].stream.restart == 3
+
+
+def test_links_of_var_log_containers_lead_to_the_pods_files_and_their_rotations(tmp_path: Path) -> None:
+    pod = Container(tmp_path / "pods")
+    pod.write(3)
+    pod.rotate()
+    pod.write(2)
+    links = tmp_path / "containers"
+    links.mkdir()
+    (links / f"web_shop_istio-proxy-{DOCKER_ID}.log").symlink_to(pod.current)
+    (links / f"gone_shop_istio-proxy-{DOCKER_ID}.log").symlink_to(tmp_path / "pods/shop_gone_1/istio-proxy/0.log")
+    (links / f"odd_shop_istio-proxy-{DOCKER_ID}.log").symlink_to("/nowhere/x.log")
+    reading = Reading(links)
+    reading.read(4)
+    pod.rotate()
+    pod.write(4)
+    reading.read(5)
+
+    assert reading.lines() == pod.lines
+    assert reading.chunks[0].stream.k8s_namespace == "shop"
+    assert reading.source.empty_roots() == []
+    assert len({t for t in reading.told if "leads to" in t}) == 2
+
+
+def test_one_link_can_be_named(tmp_path: Path) -> None:
+    pod = Container(tmp_path / "pods")
+    pod.write(3)
+    (tmp_path / "web.log").symlink_to(pod.current)
+    reading = Reading(tmp_path / "web.log")
+    reading.read()
+    pod.rotate()
+    pod.write(3)
+    reading.read(5)
+
+    assert reading.lines() == pod.lines
+    assert reading.chunks[0].stream.k8s_pod == pod.pod
+
+
+def test_what_exceeds_a_pods_rate_waits_in_the_file(tmp_path: Path) -> None:
+    loud, quiet = Container(tmp_path, uid="a"), Container(tmp_path, uid="b")
+    loud.write(3000, text="x" * 1000)
+    quiet.write(3)
+    reading = Reading(tmp_path, rate=300_000)
+
+    reading.read()
+    first = reading.lines()
+    reading.read(2)
+    third = len(reading.lines())
+    reading.read(20)
+
+    assert sum(map(len, first)) < 700_000
+    assert set(quiet.lines) <= set(first)
+    assert len(first) < third < 1500
+    assert len(reading.lines()) == 3003
+
+
+def test_the_lag_of_each_stream_is_told(tmp_path: Path) -> None:
+    pods = [Container(tmp_path, uid=uid, pod=f"web-{uid}") for uid in ("a", "b")]
+    reading = Reading(tmp_path)
+    for count, pod in enumerate(pods):
+        pod.write(10 + 10 * count)
+    reading.clock.now += 1.01
+    reading.source.read(0)
+    reading.source.status()
+    reading.clock.now += 5
+    status = reading.source.status()
+
+    assert [(s.stream.k8s_pod, s.seconds) for s in status.streams] == [("web-b", 5.0), ("web-a", 5.0)]
+    assert status.lag_bytes == sum(s.bytes for s in status.streams)
+    assert status.lag_seconds == 5.0
+    reading.read()
+    assert reading.source.status().streams == ()
+    assert reading.source.status().lag_seconds == 0.0
+
+
+def test_a_gzipped_file_that_is_all_zeros_takes_little_memory(tmp_path: Path) -> None:
+    (tmp_path / "a.log.gz").write_bytes(gzip.compress(b"one\n" + b"\0" * 200_000_000 + b"\nend\n", 9))
+    reading = Reading(tmp_path / "a.log.gz", follow=False)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    reading.read()
+
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000
+    assert [line[:3] for line in reading.lines()] == [b"one", b"\0\0\0", b"end"]

@@ -48,6 +48,8 @@ def run(
     output: Output = typer.Option(Output.TEXT, "--output", "-o", help="The summary: text on standard error, or json on standard output."),
     max_line: str = typer.Option("1Mi", "--max-line", metavar="SIZE", help="Longer lines are kept cut, in rejected_line."),
     spool_max: str = typer.Option("1Gi", "--spool-max", metavar="SIZE", help="What may wait on disk while the sink is away."),
+    held_max: str = typer.Option("2Gi", "--held-max", metavar="SIZE", help="Deleted files that are not read yet are held open up to this; what is beyond is lost, and said."),
+    rate_limit: str = typer.Option("0", "--rate-limit", metavar="SIZE", help="Bytes a second of each pod; what exceeds it waits in the file. 0: none."),
     grace: float = typer.Option(10.0, "--grace", metavar="SECONDS", help="After SIGTERM or Ctrl-C: time to send what was read.", min=0),
     strict: bool = typer.Option(False, "--strict", help="Exit with 1 if a line was rejected."),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress, no summary."),
@@ -83,6 +85,8 @@ def run(
         max_line=_at_least("--max-line", parse_size("--max-line", max_line), 1024),
         spool_max=_at_least("--spool-max", parse_size("--spool-max", spool_max), 1 << 20),
         grace=grace,
+        held_max=parse_size("--held-max", held_max),
+        rate=parse_size("--rate-limit", rate_limit),
     )  # fmt: skip
     began = time.monotonic()
     with collector(options, parser, sink, say=progress.say, progress=progress.step) as (pipeline, source):

@@ -1,0 +1,53 @@
+"""What a FileSource knows of streams and places while it follows them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from logproc.lag import Lag
+from logproc.logfile import LogReader
+from logproc.model import Span, Stream
+from logproc.places import Place
+
+Inode = tuple[int, int]
+Key = tuple[str, str, int]
+
+
+NOWHERE = Span(0, 0, 0, 0, 0)
+
+
+@dataclass(slots=True)
+class Tail:
+    """One stream: its open files, the oldest first."""
+
+    stream: Stream
+    readers: list[LogReader] = field(default_factory=list)
+    superseded: bool = False
+    """A later restart of the container exists: nothing writes to this one any more."""
+    listed: bool = True
+    ready: bool = False
+    last: Span = NOWHERE
+    lag: Lag = field(default_factory=Lag)
+
+    @property
+    def pod(self) -> str:
+        """Whose rate limit it falls under."""
+        return self.stream.k8s_pod_uid or self.stream.path
+
+
+@dataclass(slots=True)
+class Left:
+    """A file that was read to its end: opened again only when it has changed."""
+
+    file_id: int | None
+    modified: tuple[int, int]
+
+
+@dataclass(slots=True, eq=False)
+class Site:
+    """What is known of one place: its open files, those that were left and are still there, and its streams."""
+
+    place: Place
+    open: dict[Inode, LogReader] = field(default_factory=dict)
+    left: dict[Inode, Left] = field(default_factory=dict)
+    streams: set[Key] = field(default_factory=set)
