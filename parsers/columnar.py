@@ -120,7 +120,7 @@ class ColumnarReader:
     def _structure_fits(self, found: Selected) -> Mask:
         """Around the quotes stand the literals of the format."""
         content = np.frombuffer(found.chunk, np.uint8)
-        good = np.ones(len(found.starts), bool)
+        good = self._frame.may_begin(found.chunk, found.starts)
         last = len(self._stretches) - 1
         for number in range(0, last + 1, 2):
             one = self._stretches[number]

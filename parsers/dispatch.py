@@ -12,33 +12,30 @@ from __future__ import annotations
 
 from collections import OrderedDict, defaultdict
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Protocol
 
 import numpy as np
 
-from logproc.columns import TABLES, TEXT, WORD
-from logproc.model import ACCESS_LOG, MESSAGE_LOG, REJECTED_LINE, Frame, LineNumbers, Parsed, Text
-from parsers import derived, detect, merge, strict_rows
-from parsers.arrow import Batch, pa
+from logproc.model import ACCESS_LOG, MESSAGE_LOG, PLAIN, REJECTED_LINE, Frame, LineNumbers, Parsed, Text
+from parsers import derived, detect, merge, prefixes, strict_rows
+from parsers.arrow import Batch
 from parsers.columnar import ColumnarReader
 from parsers.detect import strict_reader
 from parsers.format_string import Format
 from parsers.frames import FrameColumns
+from parsers.lines import Lines
 from parsers.merge import Piece
 from parsers.messages import MessageReader
 from parsers.strict import Spans
-from parsers.times import timestamps
 
 REMEMBERED_STREAMS = 1 << 14
-KEPT_BYTES = 64 << 10
-"""How much of a rejected line is kept."""
 ENOUGH_TO_GATHER = 64
 """Lines of another format from which reading them by column pays."""
 
 
-_NO_WORDS: list[bytes] = []
+MOST_PREFIXES = 2
+"""Prefixes one behind the other, such as a forwarder's object around what `docker compose` prints."""
 
 
 class _Json:
@@ -47,6 +44,8 @@ class _Json:
 
 JSON_LINES = _Json()
 _Choice = Format | _Json | None
+_Taken = dict[Format, LineNumbers]
+"""Which lines formats other than the stream's own took."""
 
 
 class LineReader(Protocol):
@@ -55,29 +54,6 @@ class LineReader(Protocol):
     def read(self, data: bytes, lines: int, frame: Frame) -> Parsed:
         """One row for each line."""
         ...
-
-
-@dataclass(slots=True)
-class _Lines:
-    """Lines taken out of their frames, with their numbers."""
-
-    frame: FrameColumns
-    lines: list[bytes] = field(default_factory=list)
-    words: list[list[bytes]] = field(default_factory=list)
-    rows: list[int] = field(default_factory=list)
-
-    def add(self, line: bytes, words: list[bytes], row: int) -> None:
-        self.lines.append(line)
-        self.words.append(words)
-        self.rows.append(row)
-
-    def times(self) -> list[bytes] | None:
-        """The runtime's time of each line."""
-        at = self.frame.time
-        return None if at is None else [w[at] if at < len(w) else b"" for w in self.words]
-
-    def numbers(self) -> LineNumbers:
-        return np.array(self.rows, np.int64)
 
 
 class FormatParser:
@@ -165,13 +141,17 @@ class FormatParser:
                 self._remember(text.stream, best)
 
 
+PREFIXED_COLUMNS = FrameColumns(prefixes.PREFIXED)
+
+
 def _sample(text: Text) -> Iterator[bytes]:
     """Lines from the beginning of a text without their frames."""
     frame = FrameColumns(text.frame)
     for line in text.data[: detect.SAMPLE_BYTES].split(b"\n")[: detect.SAMPLE_LINES]:
         rest = frame.split(line)[1]
+        found = prefixes.split(rest)
         if rest:
-            yield rest.rstrip(b"\r")
+            yield (rest if found is None else found.line).rstrip(b"\r")
 
 
 class _Call:
@@ -182,7 +162,7 @@ class _Call:
         self.pieces: list[Piece] = []
         self.columnar = 0
 
-    def read(self, frame: Frame, choice: _Choice, data: bytes, rows: LineNumbers) -> dict[Format, LineNumbers]:
+    def read(self, frame: Frame, choice: _Choice, data: bytes, rows: LineNumbers) -> _Taken:
         """Read the lines of one choice in one frame; which lines other formats took."""
         if b"\r\n" in data[: detect.SAMPLE_BYTES]:
             data = data.replace(b"\r\n", b"\n")
@@ -199,7 +179,7 @@ class _Call:
             rest, lines = _picked(data, np.arange(len(rows)))
         if len(rest) == 0:
             return {}
-        return self._read_lines(FrameColumns(frame), choice, lines, rows[rest])
+        return self._read_lines(choice, Lines.of(FrameColumns(frame), lines, rows[rest]))
 
     def _read_json(self, frame: Frame, data: bytes, rows: LineNumbers) -> LineNumbers:
         found = self.parser.json_lines.read(data, len(rows), frame)
@@ -211,49 +191,76 @@ class _Call:
                 left[found.rows[table]] = False
         return np.flatnonzero(left)
 
-    def _read_lines(
-        self, frame: FrameColumns, format: Format | None, lines: list[bytes], rows: LineNumbers
-    ) -> dict[Format, LineNumbers]:
+    def _read_lines(self, format: Format | None, lines: Lines, *, prefixes_before: int = 0) -> _Taken:
         """Read line by line what no reader of many took."""
+        taken, left = self._read_access(format, lines)
+        messages = left[detect.MESSAGE]
+        if prefixes_before < MOST_PREFIXES:
+            taken |= self._read_prefixed(format, messages, prefixes_before)
+        if messages.rows:
+            self._add(MESSAGE_LOG, self.parser.messages.read(messages.lines, messages.times()), messages)
+        for reason in (detect.TOO_LONG, detect.BINARY, detect.REJECTED):
+            if reason in left and left[reason].rows:
+                self._add(REJECTED_LINE, left[reason].rejected(reason), left[reason])
+        return taken
+
+    def _read_access(self, format: Format | None, lines: Lines) -> tuple[_Taken, defaultdict[str, Lines]]:
+        """Read the access-log lines among them; what other formats took, and the others by what they are."""
         own = strict_reader(format) if format is not None else None
-        mine, spans, doubts = _Lines(frame), list[Spans](), list[str]()
-        sorted_lines = defaultdict[str, _Lines](lambda: _Lines(frame))
-        framed = bool(frame.frame.fields)
-        for whole, row in zip(lines, rows.tolist(), strict=True):
-            words, line = frame.split(whole) if framed else (_NO_WORDS, whole)
-            line = line.rstrip(b"\r")
+        mine, spans, doubts = Lines(lines.frame), list[Spans](), list[str]()
+        left = defaultdict[str, Lines](lambda: Lines(lines.frame))
+        for line, words, row in zip(lines.lines, lines.words, lines.rows, strict=True):
             found = own.spans(line) if own is not None and len(line) <= detect.MAX_LINE_BYTES else None
             if found is not None:
                 mine.add(line, words, row)
                 spans.append(found[0])
                 doubts.append(found[1])
             else:
-                sorted_lines[detect.sort_of(line)].add(line, words, row)
+                left[detect.sort_of(line)].add(line, words, row)
         if format is not None and mine.rows:
             self._strict(format, mine, spans, doubts)
-        rejected = sorted_lines[detect.REJECTED]
-        taken = self._read_others(sorted_lines[detect.ACCESS], rejected, format)
-        messages = sorted_lines[detect.MESSAGE]
-        self._read_json_lines(sorted_lines[detect.JSON], messages)
-        if detect.ZTUNNEL in sorted_lines:
+        taken = self._read_others(left.pop(detect.ACCESS, Lines(lines.frame)), left[detect.REJECTED], format)
+        self._read_json_lines(left.pop(detect.JSON, Lines(lines.frame)), left[detect.MESSAGE])
+        if detect.ZTUNNEL in left:
             from parsers.ztunnel import read as read_ztunnel
 
-            found_lines = sorted_lines[detect.ZTUNNEL]
+            found_lines = left.pop(detect.ZTUNNEL)
             self._add(ACCESS_LOG, read_ztunnel(found_lines.lines), found_lines)
-        if messages.rows:
-            self._add(MESSAGE_LOG, self.parser.messages.read(messages.lines, messages.times()), messages)
-        for reason in (detect.TOO_LONG, detect.BINARY, detect.REJECTED):
-            if reason in sorted_lines and sorted_lines[reason].rows:
-                self._reject(reason, sorted_lines[reason])
+        return taken, left
+
+    def _read_prefixed(self, format: Format | None, messages: Lines, before: int) -> _Taken:
+        """Read the lines that stand behind a prefix of their own, and take them from the messages."""
+        certain, likely = Lines(PREFIXED_COLUMNS), Lines(PREFIXED_COLUMNS)
+        plain = list[int]()
+        originals = dict[int, tuple[bytes, list[bytes], int]]()
+        for i, (line, words, row) in enumerate(zip(messages.lines, messages.words, messages.rows, strict=True)):
+            found = prefixes.record(line) if line.startswith(b"{") else prefixes.split(line)
+            if found is None:
+                plain.append(i)
+                continue
+            told = [own or outer for own, outer in zip(found.words, messages.frame.told(words), strict=True)]
+            (certain if found.certain else likely).add(found.line, told, row)
+            if not found.certain:
+                originals[row] = (line, words, row)
+        if len(plain) == len(messages.rows):
+            return {}
+        kept = messages.some(np.array(plain, np.int64))
+        taken = self._read_lines(format, certain, prefixes_before=before + 1) if certain.rows else {}
+        if likely.rows:
+            # Behind what may be a message's own beginning only a line that can be read counts.
+            more, left = self._read_access(format, likely)
+            taken |= more
+            kept.merge([originals[row] for lines in left.values() for row in lines.rows])
+        messages.lines, messages.words, messages.rows = kept.lines, kept.words, kept.rows
         return taken
 
-    def _strict(self, format: Format, lines: _Lines, spans: list[Spans], doubts: list[str]) -> None:
+    def _strict(self, format: Format, lines: Lines, spans: list[Spans], doubts: list[str]) -> None:
         columns = strict_rows.columns(strict_reader(format), lines.lines, spans, doubts)
         self._add(ACCESS_LOG, derived.batch(columns, len(lines.rows)), lines)
 
-    def _read_others(self, lines: _Lines, rejected: _Lines, own: Format | None) -> dict[Format, LineNumbers]:
+    def _read_others(self, lines: Lines, rejected: Lines, own: Format | None) -> _Taken:
         """Access-log lines of other formats than the stream's: what is known of each line decides."""
-        taken: dict[Format, LineNumbers] = {}
+        taken: _Taken = {}
         formats = [f for f in self.parser.known if f is not own]
         # Many lines of one format among them are read by column; each pass takes the most frequent one.
         while len(lines.rows) >= ENOUGH_TO_GATHER:
@@ -265,18 +272,18 @@ class _Call:
             found = reader.read(b"\n".join(lines.lines) + b"\n", len(lines.rows)) if reader.possible else None
             if found is None or len(found.lines) == 0:
                 break
-            part = _some(lines, found.lines)
+            part = lines.some(found.lines)
             self._add(ACCESS_LOG, found.batch, part)
             self.columnar += len(found.lines)
             taken[best] = part.numbers()
-            lines = _some(lines, found.refused)
-        by_format: dict[Format, tuple[_Lines, list[Spans], list[str]]] = {}
+            lines = lines.some(found.refused)
+        by_format: dict[Format, tuple[Lines, list[Spans], list[str]]] = {}
         for line, words, row in zip(lines.lines, lines.words, lines.rows, strict=True):
             found_fit = detect.fit(line, formats)
             if found_fit is None:
                 rejected.add(line, words, row)
                 continue
-            part, spans, doubts = by_format.setdefault(found_fit.format, (_Lines(lines.frame), [], []))
+            part, spans, doubts = by_format.setdefault(found_fit.format, (Lines(lines.frame), [], []))
             part.add(line, words, row)
             spans.append(found_fit.spans)
             doubts.append(found_fit.doubt)
@@ -286,50 +293,29 @@ class _Call:
             taken[other] = np.concatenate((taken.get(other, np.empty(0, np.int64)), part.numbers()[sure]))
         return taken
 
-    def _read_json_lines(self, lines: _Lines, others: _Lines) -> None:
+    def _read_json_lines(self, lines: Lines, others: Lines) -> None:
         """Single lines of JSON; what the reader leaves is a message."""
         if not lines.rows:
             return
-        data = b"".join(b" ".join([*words, line]) + b"\n" for words, line in zip(lines.words, lines.lines, strict=True))
-        left = self._read_json(lines.frame.frame, data, lines.numbers())
-        for i in left.tolist():
-            others.add(lines.lines[i], lines.words[i], lines.rows[i])
-        if len(left):
-            order = np.argsort(others.numbers(), kind="stable")
-            sorted_lines = _some(others, order)
-            others.lines, others.words, others.rows = sorted_lines.lines, sorted_lines.words, sorted_lines.rows
+        # Its frame stands before a line again, if it has one: the reader of JSON takes lines as a runtime prints them.
+        whole = lines.frame.frame if lines.frame is not PREFIXED_COLUMNS else PLAIN
+        framed = zip(lines.words, lines.lines, strict=True)
+        data = b"".join(b" ".join([*(words if whole.fields else ()), line]) + b"\n" for words, line in framed)
+        before = len(self.pieces)
+        left = self._read_json(whole, data, lines.numbers())
+        if lines.frame is PREFIXED_COLUMNS:
+            self._name_pods(lines, before)
+        others.merge([(lines.lines[i], lines.words[i], lines.rows[i]) for i in left.tolist()])
 
-    def _add(self, table: str, batch: Batch, lines: _Lines) -> None:
-        further = lines.frame.from_lines(lines.words)
-        for name, array in further.items():
-            batch = batch.append_column(name, array)
-        self.pieces.append(Piece(table, batch, lines.numbers()))
+    def _name_pods(self, lines: Lines, since: int) -> None:
+        """Add to pieces what the prefixes of their lines tell."""
+        at = {row: i for i, row in enumerate(lines.rows)}
+        for i, piece in enumerate(self.pieces[since:], since):
+            some = lines.some(np.array([at[row] for row in piece.rows.tolist()], np.int64))
+            self.pieces[i] = Piece(piece.table, some.with_frame(piece.batch), piece.rows)
 
-    def _reject(self, reason: str, lines: _Lines) -> None:
-        count = len(lines.rows)
-        frame_times = lines.times()
-        times = (
-            pa.nulls(count, TABLES[REJECTED_LINE].column("timestamp").arrow)
-            if frame_times is None
-            else timestamps([t.decode("ascii", "replace") for t in frame_times])
-        )
-        batch = pa.RecordBatch.from_arrays(
-            [
-                times,
-                pa.array([reason] * count, TEXT).cast(WORD),
-                pa.array([len(line) for line in lines.lines], pa.uint64()),
-                pa.array([line[:KEPT_BYTES] for line in lines.lines], pa.binary()),
-            ],
-            names=["timestamp", "reason", "length", "raw"],
-        )
-        self._add(REJECTED_LINE, batch, lines)
-
-
-def _some(lines: _Lines, which: LineNumbers) -> _Lines:
-    picked = which.tolist()
-    return _Lines(
-        lines.frame, [lines.lines[i] for i in picked], [lines.words[i] for i in picked], [lines.rows[i] for i in picked]
-    )  # fmt: skip
+    def _add(self, table: str, batch: Batch, lines: Lines) -> None:
+        self.pieces.append(Piece(table, lines.with_frame(batch), lines.numbers()))
 
 
 def _picked(data: bytes, which: LineNumbers) -> tuple[LineNumbers, list[bytes]]:

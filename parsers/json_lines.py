@@ -341,7 +341,8 @@ def _behind_frame(data: bytes, starts: Ints, ends: Ints, words: int) -> tuple[In
     blanks = np.flatnonzero(np.frombuffer(data, np.uint8) == ord(" "))
     last = np.searchsorted(blanks, starts) + words - 1
     found = np.append(blanks, len(data))[np.minimum(last, len(blanks))]
-    short = found >= ends
+    # An object that begins the line stands among framed ones without a frame.
+    short = (found >= ends) | (np.frombuffer(data, np.uint8)[starts] == ord("{"))
     return np.where(short, starts, found + 1), short
 
 

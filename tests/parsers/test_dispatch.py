@@ -7,7 +7,7 @@ import pytest
 from logproc.model import ACCESS_LOG, CRI, MESSAGE_LOG, PLAIN, REJECTED_LINE, Parsed, Text
 from parsers import open_parser, parse_lines
 from parsers.defaults import TEXT_DEFAULTS
-from parsers.dispatch import KEPT_BYTES
+from parsers.lines import KEPT_BYTES
 from tests.parsers.lines import render
 
 FORMATS = [d.format for d in TEXT_DEFAULTS]
