@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from logproc import codec
 from logproc.disk import checksum
 from logproc.frames import Fragment
-from logproc.model import Batch, Position, Span, SpanCounts, Stream
+from logproc.message import batch_of, public_header
+from logproc.model import Batch, Position
 from logproc.state import StreamKey
 
 _MAGIC = b"logproc batch 1\n"
@@ -52,44 +52,6 @@ class Entry:
             "positions": [(i, p.offset, p.line) for i, p in self.positions.items()],
             "fragments": [(key, [f.as_json() for f in kept]) for key, kept in self.fragments.items()],
         }
-
-
-def public_header(batch: Batch) -> dict[str, Any]:
-    """What a receiver has to know of a batch beside its tables."""
-    streams = {s: i for i, s in enumerate(dict.fromkeys(c.stream for c in batch.spans))}
-    return {
-        "collector": batch.collector,
-        "seq": batch.seq,
-        "sealed_at": batch.sealed_at,
-        "raw_bytes": batch.raw_bytes,
-        "streams": [(s.path, s.k8s_namespace, s.k8s_pod, s.k8s_container, s.k8s_pod_uid, s.restart) for s in streams],
-        "spans": [
-            (
-                (c.span.file_id, c.span.start, c.span.end, c.span.first_line, c.span.lines), streams[c.stream],
-                c.access_rows, c.message_rows, c.rejected_rows, c.joined, c.left_out, c.joined_runs,
-                c.min_time, c.max_time, c.doubtful_time,
-            )
-            for c in batch.spans
-        ],
-    }  # fmt: skip
-
-
-def batch_of(header: Mapping[str, Any], encoded: bytes) -> Batch:
-    """The batch of a public header and its encoded tables. Raises ValueError, KeyError, TypeError for what is none."""
-    streams = [Stream(*fields) for fields in header["streams"]]
-    spans = tuple(_counts(fields, streams) for fields in header["spans"])
-    tables = codec.decode(encoded) if encoded else {}
-    return Batch(
-        header["collector"], header["seq"], header["sealed_at"], spans, tables, encoded, header["raw_bytes"]
-    )  # fmt: skip
-
-
-def _counts(fields: Sequence[Any], streams: Sequence[Stream]) -> SpanCounts:
-    span, stream, access, message, rejected, joined, left_out, runs, min_time, max_time, doubtful = fields
-    return SpanCounts(
-        Span(*span), streams[stream], access, message, rejected, joined, left_out, tuple((a, b) for a, b in runs),
-        min_time, max_time, doubtful,
-    )  # fmt: skip
 
 
 def read(path: Path, *, tables: bool = True) -> Entry:

@@ -22,6 +22,8 @@ class Url:
     user: str = ""
     path: str = ""
     options: tuple[tuple[str, str], ...] = ()
+    others: tuple[str, ...] = ()
+    """Further hosts, `host:port`, where several stand in a row: `kafka://a:9092,b:9092/topic`."""
 
     @classmethod
     def parse(cls, text: str, *, default_scheme: str = "") -> Url:
@@ -36,6 +38,8 @@ class Url:
         ):
             return cls(default_scheme, path=str(Path(text).absolute()))
         parts = urlsplit(text)
+        first, *others = parts.netloc.split(",")
+        parts = parts._replace(netloc=first)
         if not parts.scheme:
             raise ConfigError(
                 f"{text!r} is no URL",
@@ -57,6 +61,7 @@ class Url:
             unquote(parts.username or ""),
             unquote(parts.path),
             tuple(parse_qsl(parts.query, keep_blank_values=True)),
+            tuple(others),
         )
 
     def option(self, name: str, default: str = "") -> str:
@@ -76,6 +81,7 @@ class Url:
         place = f"{self.user}@{self.host}" if self.user else self.host
         if self.port is not None:
             place += f":{self.port}"
+        place = ",".join([place, *self.others])
         query = "?" + "&".join(f"{k}={v}" for k, v in self.options) if self.options else ""
         return f"{self.scheme}://{place}{self.path}{query}" if place or self.path else f"{self.scheme}:{query}"
 

@@ -91,6 +91,8 @@ class ClickHouseSink:
         self._stored = Stored(self._ask, database)
         self._unsettled: str | None = None
         """Prefix of the query ids of an insert whose outcome is unknown."""
+        self._asked_for: set[str] = set()
+        """Prefixes of which it is known that no insert of an earlier process is still running."""
 
     def open(self) -> None:
         """Connect and check the tables. Raises ConfigError, StateError (in use by another process), Unavailable."""
@@ -109,7 +111,12 @@ class ClickHouseSink:
     def write(self, batch: Batch) -> None:
         """Store what of the batch is not stored yet. Raises Unavailable or Rejected; then the same call again is right."""
         connection = self._connected()
+        prefix = _prefix(batch)
+        if prefix not in self._asked_for and not connection.only_writer:
+            # The process before may have been killed while the server still runs what it sent.
+            self._unsettled = prefix
         self._wait_for(connection)
+        self._asked_for.add(prefix)
         missing = self._stored.missing(batch)
         try:
             for name, rows in missing.tables.items():
@@ -129,9 +136,9 @@ class ClickHouseSink:
             self._connection = None
 
     def _insert(self, connection: Connection, batch: Batch, name: str, rows: pa.RecordBatch, missing: Missing) -> None:
-        prefix = f"logproc-{batch.collector}-"
+        prefix = _prefix(batch)
         settings = ONE_BLOCK | {
-            "insert_deduplication_token": token([(batch.collector, batch.seq)], name, missing.dropped.get(name, b""))
+            "insert_deduplication_token": token(batch.sources, name, missing.dropped.get(name, b""))
         }
         query_id = f"{prefix}{batch.seq}-{name}-{secrets.token_hex(4)}"
         try:
@@ -150,7 +157,7 @@ class ClickHouseSink:
         )
         if running["n"][0].as_py():
             raise Unavailable(
-                f"{connection.place}: an earlier insert of this collector is still running", retry_after=1.0
+                f"{connection.place}: an earlier insert of the same lines is still running", retry_after=1.0
             )
         self._unsettled = None
 
@@ -173,6 +180,11 @@ class ClickHouseSink:
             self.open()
         assert self._connection is not None  # noqa: S101  open() has set it or raised
         return self._connection
+
+
+def _prefix(batch: Batch) -> str:
+    """How the ids of all queries begin that insert batches of one origin."""
+    return f"logproc-{batch.via or batch.collector}-"
 
 
 def _require_settings(connection: Connection) -> None:

@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 CONTRACTS = {
     "logproc.model", "logproc.columns", "logproc.errors", "logproc.urls", "logproc.identity", "logproc.jsonl", "logproc.response_flags",
+    "logproc.serve.engine",
 }  # fmt: skip
 
 
