@@ -84,7 +84,7 @@ def collector(
             sealer=Sealer(collector_id, node),
             node=node,
             first_seq=keeper.next_seq,
-            metrics=Metrics(),
+            metrics=Metrics(spool_max=options.spool_max if spool else 0),
             say=say,
             progress=progress,
             grace=options.grace,

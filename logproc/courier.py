@@ -28,7 +28,6 @@ class Courier:
         self._stop = threading.Event()
         self._opened = threading.Event()
         self._is_open = False
-        self._writing_since = 0.0
         self.failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
 
@@ -50,7 +49,7 @@ class Courier:
 
     def keeps_up(self) -> bool:
         """The sink takes batches in reasonable time: then it is better to wait for it than to fill the disk."""
-        since = self._writing_since
+        since = self._metrics.writing_since
         slow = since and time.monotonic() - since > SLOW_WRITE_SECONDS
         return self.alive and not (self._metrics.sink_error or slow)
 
@@ -78,7 +77,7 @@ class Courier:
     def _open(self) -> None:
         try:
             self._sink.open()
-            self._is_open = True
+            self._is_open = self._metrics.sink_open = True
         finally:
             # Unavailable at the start: reading and keeping begin without it.
             self._opened.set()
@@ -86,17 +85,19 @@ class Courier:
     def _deliver(self, batch: Batch) -> None:
         began = time.monotonic()
         try:
-            self._writing_since = began
+            self._metrics.writing_since = began
             if not self._attempt(lambda: self._sink.write(batch)):
                 return
         except Rejected as error:
             self._refused(batch, error)
         else:
-            self._metrics.sink_seconds += time.monotonic() - began
+            took = time.monotonic() - began
+            self._metrics.sink_seconds += took
+            self._metrics.write_seconds.observe(took)
             self._metrics.sent_batches += 1
             self._metrics.sent_lines += sum(counts.span.lines for counts in batch.spans)
         finally:
-            self._writing_since = 0.0
+            self._metrics.writing_since = 0.0
         try:
             self._keeper.done(batch)
         except OSError as error:
@@ -113,6 +114,8 @@ class Courier:
                 self._metrics.retries += 1
                 if self._metrics.sink_error != error.message:
                     self._say(f"warning: {error.message}; trying again")
+                if not self._metrics.sink_error:
+                    self._metrics.sink_error_since = time.monotonic()
                 self._metrics.sink_error = error.message
                 # Spread out, so that a thousand nodes do not come back in the same moment.
                 self._stop.wait(max(pause, error.retry_after) * (0.75 + random() / 2))  # noqa: S311

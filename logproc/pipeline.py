@@ -34,6 +34,7 @@ GRACE_SECONDS = 10.0
 """After a stop: time to send what is kept."""
 KEEP_AGAIN_SECONDS = 1.0
 GONE_EVERY_SECONDS = 60.0
+STATUS_EVERY_SECONDS = 1.0
 WAITING_BATCHES = 2
 """With a sink that works, reading waits when so many batches wait: the log files hold them better than a second copy does."""
 
@@ -72,7 +73,7 @@ class Pipeline:
         self._stop, self._close_now = threading.Event(), threading.Event()
         self._keeping_thread = ThreadPoolExecutor(1, thread_name_prefix="keeper")
         self._keeping: Future[None] | None = None
-        self._gone_at = time.monotonic()
+        self._gone_at = self._status_at = time.monotonic()
         self._deadline = float("inf")
 
     def stop(self) -> None:
@@ -110,11 +111,24 @@ class Pipeline:
             if self._source.finished():
                 return False
             self._stop.wait(self._source.idle_seconds)
-        self._progress()
+        self._beat()
         if time.monotonic() - self._gone_at > GONE_EVERY_SECONDS:
             self._gone_at = time.monotonic()
             self._keeper.forget(self._source.gone())
         return True
+
+    def _beat(self) -> None:
+        """The loop is alive; now and then others are told how far it is."""
+        metrics, now = self.metrics, time.monotonic()
+        metrics.beat_at = now
+        if now - self._status_at >= STATUS_EVERY_SECONDS:
+            self._status_at = now
+            self._tell_status()
+        self._progress()
+
+    def _tell_status(self) -> None:
+        self.metrics.status = self._source.status()
+        self.metrics.spool_batches, self.metrics.spool_bytes = self._keeper.waiting(), self._keeper.bytes
 
     # Sealing and keeping
 
@@ -131,7 +145,9 @@ class Pipeline:
             self._streams[key] = chunk.stream
             framed.extend(self._framer.frame(chunk))
         texts = [f.text for f in framed if f.text.lines]
+        began = time.monotonic()
         parsed = self._parser.parse(texts) if texts else Parsed({}, {})
+        self.metrics.parse_seconds += time.monotonic() - began
         self.metrics.parse_columnar += parsed.columnar
         if framed:
             self._pieces.append(([replace(f, text=replace(f.text, data=b"")) for f in framed], parsed))
@@ -167,7 +183,7 @@ class Pipeline:
             self._courier.check()
             if not self._stop.is_set():
                 self._source.read(0)
-            self._progress()
+            self._beat()
         return False
 
     def _better_waits(self) -> bool:
@@ -183,11 +199,13 @@ class Pipeline:
     def _keep(self, entry: Entry) -> None:
         """In the keeping thread: until the disk takes it. The batch stays as it is, with its seq."""
         told = False
+        began = time.monotonic()
         while True:
             try:
                 self._keeper.append(entry)
             except OSError as error:
                 self.metrics.keep_failures += 1
+                self.metrics.keep_error = error.strerror or str(error)
                 if not told:
                     self._say(f"warning: the spool cannot be written: {error.strerror}; reading waits, trying again")
                 told = True
@@ -195,6 +213,8 @@ class Pipeline:
                     self._say("warning: the last lines read could not be kept; they are read again at the next start")
                     return
             else:
+                self.metrics.keep_error = ""
+                self.metrics.keep_seconds += time.monotonic() - began
                 if told:
                     self._say("the spool can be written again")
                 return
@@ -219,7 +239,7 @@ class Pipeline:
             self._courier.check()
             if self._kept(0.05) and not self._keeper.waiting():
                 return
-            self._progress()
+            self._beat()
             self._close_now.wait(0.01)
 
     def _finish(self) -> None:
@@ -230,6 +250,7 @@ class Pipeline:
         if closed:
             with suppress(OSError):
                 self._keeper.close()
+        self._tell_status()
         self._source.close()
 
 

@@ -36,6 +36,11 @@ class Keeper(Protocol):
     next_seq: int
     """Number of the batch that comes next."""
 
+    @property
+    def bytes(self) -> int:
+        """What the batches that are not settled take on disk."""
+        ...
+
     def append(self, new: Entry) -> None:
         """Keep a batch. Raises OSError where that fails: nothing of it is left, and it can be tried again."""
         ...
@@ -80,6 +85,7 @@ class Unkept:
 
     def __init__(self) -> None:
         self.next_seq = 0
+        self.bytes = 0
         self._changed = Condition()
         self._batch: Batch | None = None
 
@@ -154,8 +160,9 @@ class Spool:
 
     @property
     def bytes(self) -> int:
-        """Size of all entries on disk."""
-        return sum(self._sizes.values())
+        """Size of all entries that are not settled."""
+        with self._changed:
+            return sum(self._sizes.values())
 
     def _path(self, seq: int) -> Path:
         return self._state.spool / f"{seq:016d}.batch"

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import signal
+import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from logproc.errors import EXIT_DONE, EXIT_FINDING, ConfigError
+from logproc.log import LogFormat
 
 if TYPE_CHECKING:
     from logproc.metrics import Metrics
@@ -51,6 +53,8 @@ def run(
     held_max: str = typer.Option("2Gi", "--held-max", metavar="SIZE", help="Deleted files that are not read yet are held open up to this; what is beyond is lost, and said."),
     rate_limit: str = typer.Option("0", "--rate-limit", metavar="SIZE", help="Bytes a second of each pod; what exceeds it waits in the file. 0: none."),
     grace: float = typer.Option(10.0, "--grace", metavar="SECONDS", help="After SIGTERM or Ctrl-C: time to send what was read.", min=0),
+    metrics_listen: str = typer.Option(None, "--metrics-listen", metavar="HOST:PORT", help="Serve /metrics, /healthz and /readyz there.", show_default="not served"),
+    log_format: LogFormat = typer.Option(None, "--log-format", help="Own messages as lines or JSON.", show_default="text; json with --follow where standard error is no terminal"),
     strict: bool = typer.Option(False, "--strict", help="Exit with 1 if a line was rejected."),
     quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress, no summary."),
 ) -> int:  # fmt: skip
@@ -78,7 +82,7 @@ def run(
     from sinks import make_sink
 
     parser, sink = open_parser(format), make_sink(to)
-    progress = Progress(quiet=quiet)
+    progress = Progress(quiet=quiet, format=log_format or _log_format(follow=follow))
     chosen = state or _state_for(to, follow=follow or STDIN in paths, limits=sink.limits, default=default_state(to))
     options = Options(
         paths, chosen, follow, containers, frame,
@@ -96,7 +100,7 @@ def run(
             progress.say(f"note: {to} cannot recognise lines: after a crash some may come twice")
         progress.begin(pipeline.metrics, source.status)
         try:
-            with _stopped_by_signals(pipeline):
+            with _stopped_by_signals(pipeline), _metrics_served(metrics_listen, pipeline.metrics, to, progress.say):
                 metrics = pipeline.run()
         finally:
             progress.end()
@@ -105,10 +109,11 @@ def run(
             progress.say(f"warning: {root} holds no pod logs (<namespace>_<pod>_<uid>/<container>/0.log)")
     seconds = time.monotonic() - began
     if output is Output.JSON:
-        (print if not to.startswith("stdout:") else progress.say)(json.dumps(_summary(metrics, seconds)))
+        print(json.dumps(_summary(metrics, seconds)), file=sys.stderr if to.startswith("stdout:") else sys.stdout)
     elif not quiet:
         progress.say(_sentence(metrics, seconds))
-    return EXIT_FINDING if metrics.dead_lines or (strict and metrics.read.rows["rejected_line"]) else EXIT_DONE
+    found = metrics.dead_lines or metrics.status.lost_lines
+    return EXIT_FINDING if found or (strict and metrics.read.rows["rejected_line"]) else EXIT_DONE
 
 
 def _state_for(to: str, *, follow: bool, limits: Any, default: Path) -> Path | None:  # noqa: ARG001
@@ -120,6 +125,27 @@ def _at_least(option: str, size: int, least: int) -> int:
     if size < least:
         raise ConfigError(f"{option}: {size} bytes is too little", f"at least {least}")
     return size
+
+
+def _log_format(*, follow: bool) -> LogFormat:
+    """Lines where a person reads them, JSON where a collector of logs does."""
+    return LogFormat.JSON if follow and not sys.stderr.isatty() else LogFormat.TEXT
+
+
+@contextmanager
+def _metrics_served(listen: str | None, metrics: Metrics, to: str, say: Callable[[str], None]) -> Iterator[None]:
+    if not listen:
+        yield
+        return
+    from logproc.collector import node_name
+    from logproc.exposition import CollectorMetrics
+    from logproc.metrics_http import MetricsServer, parse_listen
+
+    address = parse_listen("--metrics-listen", listen)
+    shown = CollectorMetrics(metrics, node_name(), to.split("?", maxsplit=1)[0])
+    with MetricsServer(address, shown, metrics.dead, metrics.unready) as server:
+        say(f"metrics: http://{address[0] or '0.0.0.0'}:{server.port}/metrics")  # noqa: S104  it is what listens already
+        yield
 
 
 @contextmanager
@@ -143,7 +169,8 @@ def _summary(metrics: Metrics, seconds: float) -> dict[str, Any]:
         "left_out": read.left_out,
         "seconds": round(seconds, 3),
     }
-    return said | ({"dead": metrics.dead_lines} if metrics.dead_lines else {})
+    said |= {"dead": metrics.dead_lines} if metrics.dead_lines else {}
+    return said | ({"lost": metrics.status.lost_lines} if metrics.status.lost_lines else {})
 
 
 def _sentence(metrics: Metrics, seconds: float) -> str:
@@ -152,5 +179,6 @@ def _sentence(metrics: Metrics, seconds: float) -> str:
     extra = [f"{read.joined:,} joined"] if read.joined else []
     extra += [f"{read.doubtful:,} doubtful"] if read.doubtful else []
     said = f"{read.lines:,} lines in {seconds:.1f} s: {rows}" + (f" ({', '.join(extra)})" if extra else "")
+    said += f"; {metrics.status.lost_lines:,} lines LOST" if metrics.status.lost_lines else ""
     unsent = read.batches - metrics.sent_batches - metrics.dead_batches
     return said + (f"; {unsent} batches wait in the spool" if unsent > 0 else "")
