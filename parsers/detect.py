@@ -98,7 +98,7 @@ def fit(line: bytes, formats: Iterable[Format]) -> Fit | None:
         if strict_reader(one).exact(line):
             return Fit(one, *found)
         fits.append(Fit(one, *found))
-    return _common(fits) if len(fits) > 1 else fits[0] if fits else None
+    return common(fits) if fits else None
 
 
 def read_as(line: bytes, formats: Iterable[Format]) -> Format | None:
@@ -107,8 +107,11 @@ def read_as(line: bytes, formats: Iterable[Format]) -> Format | None:
     return found.format if found else None
 
 
-def _common(fits: Sequence[Fit]) -> Fit:
+def common(fits: Sequence[Fit]) -> Fit:
+    """What all of these readings of a line say."""
     first = fits[0]
+    if len(fits) == 1:
+        return first
     named = [dict(zip(_names(f.format), f.spans, strict=True)) for f in fits[1:]]
     spans = [
         span if all(other.get(name) == span for other in named) else NOWHERE

@@ -18,7 +18,7 @@ from typing import Protocol
 import numpy as np
 
 from logproc.model import ACCESS_LOG, MESSAGE_LOG, PLAIN, REJECTED_LINE, Frame, LineNumbers, Parsed, Text
-from parsers import derived, detect, merge, prefixes, strict_rows
+from parsers import derived, detect, incomplete, merge, prefixes, strict_rows
 from parsers.arrow import Batch
 from parsers.columnar import ColumnarReader
 from parsers.detect import strict_reader
@@ -279,7 +279,7 @@ class _Call:
             lines = lines.some(found.refused)
         by_format: dict[Format, tuple[Lines, list[Spans], list[str]]] = {}
         for line, words, row in zip(lines.lines, lines.words, lines.rows, strict=True):
-            found_fit = detect.fit(line, formats)
+            found_fit = detect.fit(line, formats) or incomplete.read(line, self.parser.known)
             if found_fit is None:
                 rejected.add(line, words, row)
                 continue
@@ -290,7 +290,8 @@ class _Call:
         for other, (part, spans, doubts) in by_format.items():
             sure = np.array([not d for d in doubts], bool)
             self._strict(other, part, spans, doubts)
-            taken[other] = np.concatenate((taken.get(other, np.empty(0, np.int64)), part.numbers()[sure]))
+            if sure.any():  # no stream is remembered by a doubtful line
+                taken[other] = np.concatenate((taken.get(other, np.empty(0, np.int64)), part.numbers()[sure]))
         return taken
 
     def _read_json_lines(self, lines: Lines, others: Lines) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 from logproc.columns import TABLES
 from logproc.jsonl import rows_as_json
 from logproc.model import ACCESS_LOG, PLAIN, REJECTED_LINE, ROW_TABLES, Text
-from parsers import detect, resolve_format, values
+from parsers import detect, incomplete, prefixes, resolve_format, values
 from parsers.defaults import DEFAULTS, JSON_DEFAULTS, TEXT_DEFAULTS
 from parsers.detect import strict_reader
-from parsers.dispatch import FormatParser
+from parsers.dispatch import MOST_PREFIXES, FormatParser
 from parsers.fields import ENCODING, FIELDS, NUMBER, QUOTES, TIME
 from parsers.flags import RESPONSE_CODE_DETAILS, RESPONSE_FLAGS, Flag
 from parsers.format_string import Format
@@ -118,6 +118,8 @@ def explain(text: Text, format: str = "auto", *, partial: bool = False) -> Expla
     words, line = FrameColumns(text.frame).split(text.data.removesuffix(b"\n"))
     line = line.rstrip(b"\r")
     table, row = _row(parser, text)
+    if table == ACCESS_LOG:
+        line = _behind_prefixes(line, configured)
     doubt = "partial" if partial else str(row.get("doubt", ""))
     found, fields = _fields(parser, configured, line, table, row)
     failure, near = None, ""
@@ -141,6 +143,19 @@ def explain(text: Text, format: str = "auto", *, partial: bool = False) -> Expla
         failure,
         near,
     )
+
+
+def _behind_prefixes(line: bytes, configured: Format | None) -> bytes:
+    """What an access line is without the prefixes it has of its own."""
+    own = strict_reader(configured) if configured is not None and configured.json is None else None
+    for _ in range(MOST_PREFIXES):
+        if own is not None and own.spans(line) is not None:
+            break
+        found = prefixes.record(line) if line.startswith(b"{") else prefixes.split(line)
+        if found is None:
+            break
+        line = found.line.rstrip(b"\r")
+    return line
 
 
 def _row(parser: FormatParser, text: Text) -> tuple[str, dict[str, Any]]:
@@ -168,7 +183,7 @@ def _fields(
     if chosen is not None and found is not None:
         return chosen, _text_fields(chosen, line, found[0], row)
     if detect.sort_of(line) == detect.ACCESS:
-        fit = detect.fit(line, parser.known)
+        fit = detect.fit(line, parser.known) or incomplete.read(line, parser.known)
         if fit is not None:
             return fit.format, _text_fields(fit.format, line, fit.spans, row)
     return ZTUNNEL_FORMAT, _plain_fields(table, row, _L4_KEYS)
@@ -273,7 +288,9 @@ def _misfit(
         if not (table == ACCESS_LOG and line.lstrip().startswith(b"{")):
             expected = Failure(0, "an object with the keys of the format")
             return json_failure(line) or expected, _name(configured)
-    if table != REJECTED_LINE:
+    text = isinstance(found, Format) and found.json is None
+    whole = table == ACCESS_LOG and not (text and detect.fit(line, parser.known) is None)
+    if table != REJECTED_LINE and (whole or table != ACCESS_LOG):
         return None, ""
     if line.lstrip().startswith(b"{"):
         return json_failure(line) or Failure(

@@ -121,7 +121,8 @@ def test_a_line_that_fits_nothing_shows_where(
 
     assert (shown.code, said.code) == (1, 1)
     failure = objects(said)["failure"]
-    assert objects(said)["table"] == "rejected_line"
+    # Without its time a line can still be read.
+    assert objects(said)["table"] == ("access_log" if operator == "%START_TIME%" else "rejected_line")
     assert failure["format"] == "istio"
     assert expected in failure["expected"]
     assert failure["operator"] == operator
@@ -248,4 +249,7 @@ def test_every_damaged_line_is_explained(data: st.DataObject) -> None:
     if said.failure is not None:
         assert 0 <= said.failure.offset <= len(said.line)
         assert said.failure.expected
-    assert (said.failure is not None) == (said.reason == "format")
+    if said.failure is None:
+        assert said.reason != "format"
+    else:
+        assert said.reason == "format" or said.doubt

@@ -41,12 +41,13 @@ def run(
     format: str = typer.Option("auto", "--format", help="A format's name, a format string, or auto."),
     frame: str = typer.Option("auto", "--frame", help="What stands around the line: plain, cri, docker ..., or auto."),
     output: Output = typer.Option(Output.TEXT, "--output", "-o", help="How to print."),
+    as_json: bool = typer.Option(False, "--json", help="The same as --output json."),
 ) -> int:
     """Explain one line: the table it goes to, the format it was read as, each field's operator, column, value and meaning.
 
     Response flags and response-code details are told one by one, with the Istio object to look at. Of a doubtful line it says why.
     Of a line that fits no format: the format that comes nearest, the column at which the line stops fitting it, and what was
-    expected there; exit code 1, as for a line that does not fit --format.
+    expected there; exit code 1, as for a line that does not fit --format. A line cut short, or without its time, shows both.
 
     Examples:
 
@@ -54,7 +55,7 @@ def run(
       logproc explain '[2026-11-21T10:00:00.000Z] "GET /orders HTTP/1.1" 503 UF,URX ...'
       kubectl logs deploy/web -c istio-proxy --tail=1 | logproc explain -
       sed -n 42p access.log | logproc explain - --format '[%START_TIME%] %RESPONSE_CODE% %DURATION%'
-      logproc explain -o json - < line.txt | jq '.fields[] | select(.column == "response_flags")'
+      logproc explain --json - < line.txt | jq '.fields[] | select(.column == "response_flags")'
     """
     from logproc.lean import arrow_without_pandas
 
@@ -64,7 +65,7 @@ def run(
 
     text, partial = _framed(data, frame)
     said = explain(text, format, partial=partial)
-    if output is Output.JSON:
+    if as_json or output is Output.JSON:
         print(json.dumps(as_object(said), indent=2, ensure_ascii=True))
     else:
         _Page().show(said)
@@ -178,7 +179,8 @@ class _Page:
         if said.failure is not None:
             failure, known = said.failure, releases(said.nearest)
             self._entry(
-                "nearest" if said.reason else "asked for", f"{said.nearest}: {known}" if known else said.nearest
+                "nearest" if said.reason or said.nearest == said.format else "asked for",
+                f"{said.nearest}: {known}" if known else said.nearest,
             )
             self._entry("", f"column {failure.offset + 1}: expected {failure.expected}")
             print(caret(said.line, failure.offset))

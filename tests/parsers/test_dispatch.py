@@ -28,7 +28,7 @@ def tables_of(parsed: Parsed, lines: int) -> list[str]:
 
 
 def test_each_kind_of_line_has_its_table() -> None:
-    cut = render(ISTIO)[:200]
+    cut = render(ISTIO)[:90]
     lines = [render(ISTIO), MESSAGE, cut, "plain words", "", "\0\1\2 binary", render(ISTIO)]
 
     found = parse_lines(lines)
