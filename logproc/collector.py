@@ -18,7 +18,7 @@ from logproc.frames import Fragment, Framer, frame_named
 from logproc.held import MAX_BYTES as HELD_BYTES
 from logproc.held import HeldLimits
 from logproc.metrics import Metrics
-from logproc.model import Parser, Sink, Source
+from logproc.model import NodeSink, Parser, Sink, Source
 from logproc.pipeline import GRACE_SECONDS, Pipeline
 from logproc.seal import Sealer
 from logproc.spool import MAX_BYTES, Keeper, Spool, Unkept
@@ -70,6 +70,8 @@ def collector(
     node = options.node or node_name()
     _allow_many_files()
     state = StateFolder(options.state, node) if sink.limits.durable and options.state is not None else None
+    if isinstance(sink, NodeSink):
+        sink.bind(node, state.path / "partition" if state else None)
     try:
         spool = Spool(state, options.spool_max) if state else None
         source = _source(options, spool, say)

@@ -23,8 +23,8 @@ ORDER = ("demo", "collect", "query", "report", "audit", "parse", "explain", "fla
 
 
 def command_names() -> list[str]:
-    """The modules of `logproc/commands`: the folder listing is the registry."""
-    found = {m.name for m in pkgutil.iter_modules(commands.__path__)}
+    """The modules of `logproc/commands`, `_` as `-`: the folder listing is the registry."""
+    found = {m.name.replace("_", "-") for m in pkgutil.iter_modules(commands.__path__)}
     return [n for n in ORDER if n in found] + sorted(found - set(ORDER))
 
 
@@ -33,7 +33,7 @@ def load(name: str) -> Any:
 
     The module's `TITLE` is its line in `logproc --help`.
     """
-    module = importlib.import_module(f"logproc.commands.{name}")
+    module = importlib.import_module(f"logproc.commands.{name.replace('-', '_')}")
     app: typer.Typer | None = getattr(module, "app", None)
     command: Any
     if app is None:
@@ -44,7 +44,7 @@ def load(name: str) -> Any:
         command = typer.main.get_group(app)
     command.name = name
     command.short_help = module.TITLE
-    command.context_settings["auto_envvar_prefix"] = f"{ENVIRONMENT_PREFIX}_{name.upper()}"
+    command.context_settings["auto_envvar_prefix"] = f"{ENVIRONMENT_PREFIX}_{name.upper().replace('-', '_')}"
     return command
 
 

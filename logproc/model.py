@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -262,6 +263,15 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Release what is held."""
+        ...
+
+
+@runtime_checkable
+class NodeSink(Sink, Protocol):
+    """A sink that sends each node its own way, which has to stay the same while batches are under way."""
+
+    def bind(self, node: str, kept: Path | None) -> None:
+        """Called before `open`: the node that sends, and the file of the state folder in which the way is remembered."""
         ...
 
 
