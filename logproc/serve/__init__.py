@@ -1,0 +1,12 @@
+"""ClickHouse's HTTP interface over an engine in this process: what `logproc serve` and `logproc up` answer with.
+
+    request.py      what a client sent: URL, headers, body, decompressed and complete
+    users.py        who it is and what they may do
+    statements.py   the statement: where its FORMAT and its data are
+    guard.py        what of it is refused
+    queries.py      run it, stream its result, end it when the client leaves
+    answers.py      headers, codes, errors as ClickHouse writes them
+    app.py          the routes; server.py: sockets, signals, TLS
+
+The engine itself is behind `engine.Engine`; `commands/` brings one.
+"""
