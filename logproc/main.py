@@ -18,7 +18,7 @@ from logproc import __version__, commands
 from logproc.errors import EXIT_USAGE, LogprocError
 from logproc.settings import ENVIRONMENT_PREFIX, command_defaults, read_settings, settings_path
 
-ORDER = ("demo", "collect", "query", "report", "audit", "parse", "explain", "flags", "formats", "schema", "simulate")
+ORDER = ("demo", "collect", "up", "query", "report", "audit", "serve", "parse", "explain", "flags", "formats", "schema", "state", "simulate")
 """What a newcomer reads first; commands not named here follow by name."""
 
 

@@ -96,6 +96,7 @@ def open_server(
     max_queries: int,
     max_body: str,
     grace: float,
+    create: bool | None = None,
 ) -> tuple[Embedded, Server]:
     """The engine of a store and a server for it, which has its socket but does not answer yet. Raises ConfigError, StateError."""
     from logproc.serve.guard import VISIBLE_BY, Permissions
@@ -120,7 +121,8 @@ def open_server(
         known = {DEFAULT: User(DEFAULT, hash_password(secret) if secret else "", may, limits)}
     place = Listen.parse(listen, tls_cert, tls_key)
     body = parse_size("--max-body", max_body)
-    engine = Embedded(chdb.folder_of(url), create=not readonly, visible_by=VISIBLE_BY)
+    make = not readonly if create is None else create
+    engine = Embedded(chdb.folder_of(url), create=make, visible_by=VISIBLE_BY)
     try:
         server = Server(engine, Users(known), place, capacity=Capacity(running=max_queries), max_body=body, grace=grace)
     except BaseException:

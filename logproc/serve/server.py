@@ -121,21 +121,20 @@ class Server:
         """Let go of the socket of a server that was never run."""
         self._socket.close()
 
-    def run(self, ready: Callable[[], None], *, signals: bool = True) -> None:
-        """Answer until stopped. `ready` is called when it answers."""
+    def run(self, ready: Callable[[], None], signalled: Callable[[], None] = lambda: None) -> None:
+        """Answer until `stop`, SIGTERM or Ctrl-C. `ready` is called when it answers, `signalled` at each signal."""
         try:
-            asyncio.run(self._run(ready, signals=signals))
+            asyncio.run(self._run(ready, signalled))
         finally:
             self._socket.close()
 
-    async def _run(self, ready: Callable[[], None], *, signals: bool) -> None:
+    async def _run(self, ready: Callable[[], None], signalled: Callable[[], None]) -> None:
         self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
         queries = Queries(self._engine, self._capacity)
         front = Front(queries, Guard(self._engine), self._users, Options(self._max_body))
         server = _Uvicorn(self._config(application(front)))
-        if signals:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                self._loop.add_signal_handler(number, self._signalled, server)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            self._loop.add_signal_handler(number, self._signal, server, signalled)
         serving = asyncio.ensure_future(server.serve(sockets=[self._socket]))
         while not server.started and not serving.done():
             await asyncio.sleep(0.005)
@@ -150,10 +149,11 @@ class Server:
         await serving
         stopping.cancel()
 
-    def _signalled(self, server: uvicorn.Server) -> None:
+    def _signal(self, server: uvicorn.Server, signalled: Callable[[], None]) -> None:
         if self._stopping is not None and self._stopping.is_set():
             server.force_exit = True
         self.stop()
+        signalled()
 
     def _config(self, app: Any) -> uvicorn.Config:
         return uvicorn.Config(

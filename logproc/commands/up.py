@@ -1,0 +1,140 @@
+"""`logproc up`: collect into an embedded store and answer for it, in one process."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from logproc.errors import EXIT_DONE, EXIT_FINDING
+
+if TYPE_CHECKING:
+    from logproc.pipeline import Pipeline
+
+TITLE = "collect and serve in one process, to query while logs stream in"
+
+
+def run(
+    paths: list[str] = typer.Argument(..., metavar="PATH", help="A file, a kubelet's log root (/var/log/pods), or - for standard input."),
+    *,
+    store: str = typer.Option(..., "--store", envvar="LOGPROC_STORE", help="A folder, or chdb:///folder; made where there is none."),
+    listen: str = typer.Option("127.0.0.1:8123", "--listen", metavar="HOST:PORT", help="Where to listen; port 0 takes a free one."),
+    state: Path = typer.Option(None, "--state", metavar="DIR", help="Where it remembers what is stored.", show_default="~/.local/state/logproc/HASH-OF-STORE"),
+    format: str = typer.Option("auto", "--format", help="Access-log format: a name or a format string."),
+    frame: str = typer.Option("auto", "--frame", help="What the runtime put around a line: plain, cri, docker ..."),
+    containers: str = typer.Option("istio-proxy", "--containers", help="Containers of a log root, with commas; * for all."),
+    max_line: str = typer.Option("1Mi", "--max-line", metavar="SIZE", help="Longer lines are kept cut, in rejected_line."),
+    spool_max: str = typer.Option("1Gi", "--spool-max", metavar="SIZE", help="What may wait on disk."),
+    held_max: str = typer.Option("2Gi", "--held-max", metavar="SIZE", help="Deleted files that are not read yet are held open up to this."),
+    rate_limit: str = typer.Option("0", "--rate-limit", metavar="SIZE", help="Bytes a second of each pod. 0: none."),
+    users: Path = typer.Option(None, "--users", metavar="FILE", help="Users with passwords and limits (TOML)."),
+    readonly: bool = typer.Option(False, "--readonly", help="Clients may not change anything."),
+    tls_cert: Path = typer.Option(None, "--tls-cert", metavar="FILE", help="Certificate (PEM), for https."),
+    tls_key: Path = typer.Option(None, "--tls-key", metavar="FILE", help="Its key (PEM)."),
+    max_execution_time: int = typer.Option(300, "--max-execution-time", metavar="SECONDS", min=0, help="Of one statement; 0: no limit."),
+    max_memory_usage: str = typer.Option("2Gi", "--max-memory-usage", metavar="SIZE", help="Of one statement; 0: no limit."),
+    max_result_rows: int = typer.Option(0, "--max-result-rows", metavar="ROWS", min=0, help="Of one result; 0: no limit."),
+    max_queries: int = typer.Option(16, "--max-queries", min=1, help="Statements that run at once; others wait their turn."),
+    max_body: str = typer.Option("1Gi", "--max-body", metavar="SIZE", help="Of one request, uncompressed."),
+    grace: float = typer.Option(10.0, "--grace", metavar="SECONDS", min=0, help="After SIGTERM or Ctrl-C: time to store what was read."),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress."),
+) -> int:  # fmt: skip
+    """Follow log files into an embedded store, and answer ClickHouse's HTTP interface over it, in one process.
+
+    Everything of `logproc collect --follow` and `logproc serve` holds; what one of them gives up ends both.
+
+    Examples:
+
+    \b
+      logproc up /var/log/pods --store /var/lib/logproc
+      logproc up access.log --store /tmp/store --listen 127.0.0.1:8123
+      curl 'http://127.0.0.1:8123/?query=SELECT+count()+FROM+access_log'
+    """
+    from logproc.lean import arrow_without_pandas
+    from logproc.memory import keep_little
+
+    arrow_without_pandas()
+    keep_little()
+    from logproc.collector import Options, collector, default_state
+    from logproc.commands.serve import announce, open_server
+    from logproc.progress import Progress
+    from logproc.sizes import parse_size
+    from parsers import open_parser
+    from sinks import chdb, parse
+
+    parser = open_parser(format)
+    engine, server = open_server(
+        store, listen, users=users, readonly=readonly, create=True, tls_cert=tls_cert, tls_key=tls_key,
+        max_execution_time=max_execution_time, max_memory_usage=max_memory_usage, max_result_rows=max_result_rows,
+        max_queries=max_queries, max_body=max_body, grace=grace,
+    )  # fmt: skip
+    progress = Progress(quiet=quiet)
+    try:
+        sink = chdb.sink(parse(store))
+        options = Options(
+            paths, state or default_state(str(parse(store))), True, containers, frame,
+            max_line=parse_size("--max-line", max_line), spool_max=parse_size("--spool-max", spool_max), grace=grace,
+            held_max=parse_size("--held-max", held_max), rate=parse_size("--rate-limit", rate_limit),
+        )  # fmt: skip
+        with collector(options, parser, sink, say=progress.say, progress=progress.step) as (pipeline, source):
+            if state is None and not quiet:
+                progress.say(f"state: {options.state}")
+            collecting = Collecting(pipeline, server.stop)
+            progress.begin(pipeline.metrics, source.status)
+            try:
+                with collecting.stopped_by_signals():
+                    collecting.start()
+                    try:
+                        server.run(lambda: announce(server), pipeline.stop)
+                    finally:
+                        collecting.end()
+            finally:
+                progress.end()
+    finally:
+        server.close()
+        engine.close()
+    metrics = pipeline.metrics
+    return EXIT_FINDING if metrics.dead_lines or metrics.status.lost_lines else EXIT_DONE
+
+
+class Collecting:
+    """The collector in a thread of its own; where it gives up, `gave_up` is called."""
+
+    def __init__(self, pipeline: Pipeline, gave_up: Callable[[], None]) -> None:
+        self._pipeline, self._gave_up = pipeline, gave_up
+        self._error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, name="collector")
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def end(self) -> None:
+        """Stop it, and wait until what it has read is stored. Raises what it raised."""
+        if self._thread.is_alive():
+            self._pipeline.stop()
+            self._thread.join()
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        try:
+            self._pipeline.run()
+        except BaseException as error:
+            self._error = error
+            self._gave_up()
+
+    @contextmanager
+    def stopped_by_signals(self) -> Iterator[None]:
+        """Before the server hears signals, and after it has stopped hearing them."""
+        before = {s: signal.signal(s, lambda *_: self._pipeline.stop()) for s in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
