@@ -74,6 +74,8 @@ def collector(
         sink.bind(node, state.path / "partition" if state else None)
     try:
         spool = Spool(state, options.spool_max) if state else None
+        for note in spool.notes if spool else ():
+            say(note)
         source = _source(options, spool, say)
         collector_id = state.collector if state else os.urandom(8).hex()
         keeper: Keeper = spool or Unkept()

@@ -61,6 +61,8 @@ def read(path: Path, *, tables: bool = True) -> Entry:
     """
     data = path.read_bytes()
     lengths_end = len(_MAGIC) + _LENGTHS.size
+    if data.startswith(_MAGIC[:-2]) and not data.startswith(_MAGIC) and b"\n" in data[:24]:
+        raise Damaged("it was written by a newer logproc")
     if not data.startswith(_MAGIC) or len(data) < lengths_end:
         raise Damaged("it does not begin as a spool entry does")
     header_length, header_sum, body_length, body_sum = _LENGTHS.unpack_from(data, len(_MAGIC))

@@ -18,7 +18,22 @@ from logproc import __version__, commands
 from logproc.errors import EXIT_USAGE, LogprocError
 from logproc.settings import ENVIRONMENT_PREFIX, command_defaults, read_settings, settings_path
 
-ORDER = ("demo", "collect", "up", "query", "report", "audit", "serve", "parse", "explain", "flags", "formats", "schema", "state", "simulate")
+ORDER = (
+    "demo",
+    "collect",
+    "up",
+    "query",
+    "report",
+    "audit",
+    "serve",
+    "parse",
+    "explain",
+    "flags",
+    "formats",
+    "schema",
+    "state",
+    "simulate",
+)
 """What a newcomer reads first; commands not named here follow by name."""
 
 

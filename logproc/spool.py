@@ -152,6 +152,8 @@ class Spool:
         self._written_at = 0.0
         self.latest = state.settled.copy()
         """Progress as of the newest entry: where reading goes on."""
+        self.notes: list[str] = []
+        """What an operator should know of what was found."""
         try:
             self._recover()
         except OSError as error:
@@ -169,6 +171,9 @@ class Spool:
 
     def _recover(self) -> None:
         damaged: list[Entry] = []
+        missing: list[int] = []
+        torn: dict[int, Position] = {}
+        expected = self._state.next_seq
         for path in sorted(self._state.spool.iterdir()):
             if path.suffix != ".batch" or not path.stem.isdigit():
                 if path.suffix != ".tmp":
@@ -179,32 +184,54 @@ class Spool:
             if seq < self._state.next_seq:
                 path.unlink()
                 continue
+            missing += range(expected, seq)
+            expected = seq + 1
             try:
                 kept = entry.read(path, tables=False)
             except Damaged as error:
                 if error.entry is None:
                     raise StateError(
                         f"{path}: damaged: {error}",
-                        "move it away; its lines are read again if you remove the state folder too, else they are missing",
+                        "move it away and start again: its lines are read again, as far as their files are still there",
                     ) from error
+                self.notes.append(f"warning: {path}: damaged: {error}; its lines are read again")
                 damaged.append(error.entry)
                 continue
             self._sizes[seq] = path.stat().st_size
+            if missing:
+                torn = self._gaps(kept) | torn
+                self._state.rewound |= dict.fromkeys(torn, seq)
             self._advance(self.latest, kept)
-        if damaged:
-            self._read_again(damaged)
+        if missing:
+            named = f"{missing[0]}" + (f" to {missing[-1]}" if len(missing) > 1 else "")
+            self.notes.append(
+                f"warning: batch {named} is missing in {self._state.spool}; its lines are read again"
+                " as far as their files are still there"
+            )
+        if damaged or torn:
+            self._read_again(damaged, torn)
 
-    def _read_again(self, damaged: Sequence[Entry]) -> None:
-        """Go back to where the damaged batches began; entries that follow them do not move those files."""
+    def _gaps(self, kept: Entry) -> dict[int, Position]:
+        """Files of which the entry goes on behind what is known, as an entry between is missing; and what is known."""
+        known = {i: self.latest.positions.get(i, Position()) for i in (c.span.file_id for c in kept.batch.spans)}
+        return {
+            c.span.file_id: known[c.span.file_id]
+            for c in kept.batch.spans
+            if c.span.start > known[c.span.file_id].offset
+        }
+
+    def _read_again(self, damaged: Sequence[Entry], torn: Mapping[int, Position]) -> None:
+        """Go back to where the damaged and missing batches began; entries that follow them do not move those files."""
         last = max([*self._sizes, *(e.batch.seq for e in damaged)])
-        for lost in damaged:
-            for counts in lost.batch.spans:
-                span = counts.span
-                back = Position(span.start, span.first_line)
-                for progress in (self.latest, self._state.settled):
-                    now = progress.positions.get(span.file_id, back)
-                    progress.positions[span.file_id] = min(now, back, key=lambda p: p.offset)
-                self._state.rewound[span.file_id] = last
+        spans = [counts.span for lost in damaged for counts in lost.batch.spans]
+        starts = [(span.file_id, Position(span.start, span.first_line)) for span in spans]
+        for file_id, back in [*starts, *torn.items()]:
+            now = self.latest.positions.get(file_id, back)
+            # Settled ahead of entries that are not sent yet: those do not move these files any more.
+            self.latest.positions[file_id] = self._state.settled.positions[file_id] = min(
+                now, back, key=lambda p: p.offset
+            )
+            self._state.rewound[file_id] = last
         if not self._sizes:
             self._state.next_seq = last + 1
         self._state.write_positions()

@@ -32,7 +32,9 @@ FORMAT = 1
 StreamKey = tuple[str, str, int]
 
 
-class _Identity(BaseModel):
+class Identity(BaseModel):
+    """What `STATE/collector` says."""
+
     model_config = ConfigDict(extra="ignore")
 
     format: int
@@ -159,7 +161,7 @@ class StateFolder:
     def _collector(self) -> str:
         path = self.path / "collector"
         try:
-            known = _Identity.model_validate_json(path.read_bytes())
+            known = Identity.model_validate_json(path.read_bytes())
         except FileNotFoundError:
             return self._name_collector(os.urandom(8).hex())
         except ValidationError as error:
@@ -171,7 +173,7 @@ class StateFolder:
         return known.collector
 
     def _name_collector(self, collector: str) -> str:
-        identity = _Identity(format=FORMAT, collector=collector, machine_id=machine_id(), node=self.node)
+        identity = Identity(format=FORMAT, collector=collector, machine_id=machine_id(), node=self.node)
         self.disk.replace(self.path / "collector", identity.model_dump_json().encode() + b"\n")
         return collector
 

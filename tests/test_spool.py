@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from logproc.model import Batch, Parsed, Position, Span, Stream, Text
 from logproc.seal import Sealer
 from logproc.spool import Spool, Unkept, progress_of
 from logproc.state import StateFolder
+from logproc.state_report import inspect, reset
 from logproc.testing import LineParser
 from tests.frames import framed_lines
 
@@ -255,3 +257,113 @@ def test_a_batch_without_lines_moves_nothing() -> None:
     assert isinstance(sealed, Batch)
     assert Parsed({}, {}).columnar == 0
     assert Text("k", correction.text.frame, b"", 0).lines == 0
+
+
+def entry_path(folder: Path, seq: int) -> Path:
+    return folder / "spool" / f"{seq:016d}.batch"
+
+
+def four_batches(folder: Path) -> None:
+    """Of file 1, two lines of ten bytes in each."""
+    with StateFolder(folder, "node") as state:
+        spool = Spool(state)
+        for seq in range(4):
+            spool.append(kept(seq))
+
+
+@pytest.mark.parametrize(("missing", "offset", "says"), [((1,), 20, "batch 1 is"), ((0, 1), 0, "batch 0 to 1 is")])
+def test_lines_of_an_entry_that_somebody_removed_are_read_again(
+    tmp_path: Path, missing: tuple[int, ...], offset: int, says: str
+) -> None:
+    four_batches(tmp_path)
+    for seq in missing:
+        entry_path(tmp_path, seq).unlink()
+
+    for _ in range(2):  # the same after another crash
+        with StateFolder(tmp_path, "node") as state:
+            spool = Spool(state)
+            assert spool.latest.positions.get(1, Position()).offset == offset
+            assert spool.next_seq == 4
+            assert [note for note in spool.notes if says in note]
+    with StateFolder(tmp_path, "node") as state:
+        spool = Spool(state)
+        while (found := spool.next(0)) is not None:
+            spool.done(found)
+        spool.close()
+        assert state.settled.positions.get(1, Position()).offset == offset
+
+
+def test_a_damaged_entry_is_said(tmp_path: Path) -> None:
+    four_batches(tmp_path)
+    path = entry_path(tmp_path, 2)
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+
+    with StateFolder(tmp_path, "node") as state:
+        (note,) = Spool(state).notes
+
+    assert "0000000000000002.batch: damaged" in note
+
+
+def test_an_entry_of_a_newer_format_is_refused_and_kept(tmp_path: Path) -> None:
+    four_batches(tmp_path)
+    path = entry_path(tmp_path, 0)
+    path.write_bytes(path.read_bytes().replace(b"logproc batch 1\n", b"logproc batch 2\n", 1))
+
+    with StateFolder(tmp_path, "node") as state, pytest.raises(StateError, match="newer logproc"):
+        Spool(state)
+    assert path.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_said() -> None:
+    with pytest.raises(StateError, match="state folder /proc/logproc: "):
+        StateFolder(Path("/proc/logproc"), "node")
+
+
+def test_a_report_tells_what_is_there_and_changes_nothing(tmp_path: Path) -> None:
+    four_batches(tmp_path)
+    before = sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*"))
+
+    report = inspect(tmp_path, thorough=True)
+
+    assert (report.node, report.next_seq, [w.seq for w in report.waiting]) == ("node", 0, [0, 1, 2, 3])
+    assert [w.lines for w in report.waiting] == [2, 2, 2, 2]
+    assert (report.findings, report.used_by) == ([], 0)
+    assert sorted((p, p.stat().st_mtime_ns) for p in tmp_path.rglob("*")) == before
+    with StateFolder(tmp_path, "node"):
+        assert inspect(tmp_path).used_by == os.getpid()
+
+
+def test_a_report_finds_damage(tmp_path: Path) -> None:
+    four_batches(tmp_path)
+    with StateFolder(tmp_path, "node") as state:
+        state.write_positions()
+    entry_path(tmp_path, 1).unlink()
+    entry_path(tmp_path, 2).write_bytes(b"torn")
+    (tmp_path / "positions").write_bytes(b"nonsense")
+    (tmp_path / "spool" / "x.txt").touch()
+    (tmp_path / "letter").touch()
+
+    findings = "\n".join(inspect(tmp_path).findings)
+
+    for said in ("batch 1 is missing", "0002.batch: damaged", "positions: damaged", "x.txt: not a", "letter: does not"):
+        assert said in findings
+
+
+def test_a_reset_forgets_all_but_dead_letters_and_refuses_what_would_be_lost(tmp_path: Path) -> None:
+    four_batches(tmp_path)
+    (tmp_path / "dead_letter").mkdir()
+    (tmp_path / "dead_letter" / "c-1.batch").touch()
+    with StateFolder(tmp_path, "node") as state, pytest.raises(StateError, match="in use by process"):
+        old = state.collector
+        reset(tmp_path)
+    with pytest.raises(StateError, match="4 batches"):
+        reset(tmp_path)
+
+    reset(tmp_path, also_unsent=True)
+
+    assert [p.name for p in (tmp_path / "dead_letter").iterdir()] == ["c-1.batch"]
+    with StateFolder(tmp_path, "node") as state:
+        assert (state.settled.positions, state.next_seq) == ({}, 0)
+        assert state.collector != old
+    with pytest.raises(StateError, match="no such folder"):
+        inspect(tmp_path / "nothing")
