@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from parsers.defaults import TEXT_DEFAULTS
-from parsers.format_string import Format
+from parsers.format_string import Format, compile_format
 from parsers.strict import NOWHERE, Spans, StrictReader
 
 SAMPLE_LINES = 64
@@ -98,7 +98,25 @@ def fit(line: bytes, formats: Iterable[Format]) -> Fit | None:
         if strict_reader(one).exact(line):
             return Fit(one, *found)
         fits.append(Fit(one, *found))
+        # Quotes of a client, or a further field of a format that is not known: the line does not tell.
+        longer = _longer(line, one)
+        if longer is not None:
+            fits.append(longer)
     return common(fits) if fits else None
+
+
+def _longer(line: bytes, format: Format) -> Fit | None:
+    """The line read as the format with one more quoted field."""
+    longer = _with_a_quoted_field_more(format)
+    found = strict_reader(longer).spans(line) if longer is not None else None
+    return Fit(longer, *found) if longer is not None and found is not None else None
+
+
+@lru_cache(64)
+def _with_a_quoted_field_more(format: Format) -> Format | None:
+    """The format with one more field, where it ends with a quoted one."""
+    text = format.text.rstrip("\r\n")
+    return compile_format(f'{text} "%FIELD%"') if text.endswith('"') else None
 
 
 def read_as(line: bytes, formats: Iterable[Format]) -> Format | None:
@@ -136,7 +154,7 @@ def choose(lines: Sequence[bytes], formats: Sequence[Format]) -> Format | None:
             if reader.exact(line):
                 exact[one] += 1
                 break
-            if not exact and reader.spans(line) is not None:
+            if not exact and reader.spans(line) is not None and _longer(line, one) is None:
                 possible[one] += 1
     if exact:
         # Equal votes go to the format that comes first: it is today's.

@@ -1,6 +1,6 @@
-"""Lines of known formats that are not whole: without the time they begin with, or cut short, as pasted and over-long lines are.
+"""Lines of known formats with a field more, or not whole: without the time they begin with, or cut short, as pasted and over-long lines are.
 
-Such a line is doubtful whatever it says. Of one that is cut short only fields count whose end is there, and only where no value holds a
+A field in brackets behind the time, such as a connection's number, stands before all that a client can choose. A line that is not whole is doubtful whatever it says. Of one that is cut short only fields count whose end is there, and only where no value holds a
 mark of the format: the quotes and blanks behind the cut, which would prove the rest, are missing.
 """
 
@@ -29,6 +29,7 @@ _HEAD = "[%START_TIME%] "
 _OTHER_TIME = "[%TIME%] "
 """No operator of Envoy: what stands there is kept as text."""
 _WITHOUT_TIME = re.compile(rb'(?:\[(?![0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8})[^\]\[\x00-\x1f]{0,64}\] )?(?=")')
+_ONE_MORE = re.compile(rb"\[[^\]\[]{10,64}\] \[[^\]\[ \"]{0,64}\] ")
 _ELLIPSIS = re.compile(rb"(?: ?(?:\.\.\.|\xe2\x80\xa6))+[ \t]*\Z")
 
 
@@ -38,7 +39,12 @@ def read(line: bytes, formats: Sequence[Format]) -> Fit | None:
         return None
     bracket = _WITHOUT_TIME.match(line)
     if bracket is None:
-        return _cut_short(line, formats)
+        found = (
+            detect.fit(line, [m for f in formats if (m := _with_a_field_more(f)) is not None])
+            if _ONE_MORE.match(line)
+            else None
+        )
+        return found or _cut_short(line, formats)
     at = bracket.end()
     headless = {f: v for f in formats if (v := _without_time(f)) is not None}
     found = detect.fit(line[at:], [v.headless for v in headless.values()])
@@ -65,6 +71,13 @@ class _Timeless:
 
     headless: Format
     bracketed: Format
+
+
+@lru_cache(64)
+def _with_a_field_more(format: Format) -> Format | None:
+    if not format.text.startswith(_HEAD):
+        return None
+    return compile_format(f"{_HEAD}[%FIELD%] {format.text.removeprefix(_HEAD)}")
 
 
 @lru_cache(64)

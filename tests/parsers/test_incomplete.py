@@ -79,3 +79,26 @@ def test_quotes_of_a_client_prove_nothing_in_a_cut_line() -> None:
 )
 def test_a_line_of_another_format_is_not_taken_for_a_cut_one(line: str) -> None:
     assert list(parse_lines([line]).tables) == [REJECTED_LINE]
+
+
+@pytest.mark.parametrize("format", TIMED, ids=lambda f: str(f.name))
+def test_a_field_in_brackets_behind_the_time_is_kept(format: Format) -> None:
+    line = render(format)
+    whole = parse_lines([line], format).tables[ACCESS_LOG].to_pylist()[0]
+
+    row = parse_lines([line.replace("] ", "] [170] ", 1)]).tables[ACCESS_LOG].to_pylist()[0]
+
+    assert dict(row.pop("extra"))["FIELD"] == "170"
+    whole.pop("extra")
+    assert row == whole
+
+
+def test_of_a_quoted_field_more_nothing_is_taken_for_another_one() -> None:
+    """A further field of an unknown format, or quotes of a client: one line alone does not tell."""
+    envoy = next(f for f in FORMATS if f.name == "envoy")
+
+    row = parse_lines([render(envoy) + ' "192.0.2.1"']).tables[ACCESS_LOG].to_pylist()[0]
+
+    assert row["doubt"]
+    assert row["upstream_host"] is None
+    assert (row["path"], row["duration_ms"]) == (TEXTS["path"], 35)
