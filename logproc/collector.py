@@ -8,10 +8,9 @@ import resource
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from logproc.discovery import Selection
 from logproc.errors import ConfigError
 from logproc.files import MAX_LINE, FileSource
 from logproc.frames import Fragment, Framer, frame_named
@@ -20,7 +19,9 @@ from logproc.held import HeldLimits
 from logproc.metrics import Metrics
 from logproc.model import NodeSink, Parser, Sink, Source
 from logproc.pipeline import GRACE_SECONDS, Pipeline
+from logproc.policy import Policy
 from logproc.seal import Sealer
+from logproc.selection import Selection
 from logproc.spool import MAX_BYTES, Keeper, Spool, Unkept
 from logproc.state import StateFolder
 from logproc.stdin import StdinSource
@@ -44,6 +45,10 @@ class Options:
     held_max: int = HELD_BYTES
     rate: int = 0
     """Bytes per second of each pod; 0: no limit."""
+    policy: Policy = field(default_factory=Policy)
+    """What is left out, sampled and redacted."""
+    namespaces: str = ""
+    labels: str = ""
 
 
 def default_state(to: str) -> Path:
@@ -85,7 +90,7 @@ def collector(
             sink,
             keeper,
             framer=Framer(frame_named(options.frame), _open_fragments(spool)),
-            sealer=Sealer(collector_id, node),
+            sealer=Sealer(collector_id, node, policy=options.policy),
             node=node,
             first_seq=keeper.next_seq,
             metrics=Metrics(spool_max=options.spool_max if spool else 0),
@@ -108,7 +113,7 @@ def _source(options: Options, spool: Spool | None, say: Callable[[str], None]) -
         options.paths,
         follow=options.follow,
         positions=spool.latest.positions if spool else None,
-        selection=Selection.parse(options.containers),
+        selection=Selection.parse(options.containers, options.namespaces, options.labels),
         max_line=options.max_line,
         unfinished=[f.stream for f in _open_fragments(spool)],
         held=HeldLimits.of(options.held_max),

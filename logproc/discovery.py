@@ -10,37 +10,19 @@ import re
 import stat
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from logproc.docker import container_folder, described
 from logproc.errors import ConfigError, SourceError
 from logproc.kube import pod_folder, stream_of
 from logproc.places import ContainerPlace, DockerPlace, Folder, Place, PlainPlace, Tell
+from logproc.selection import Selection as Selection  # noqa: PLC0414  its place until now
 
 ROOTS_EVERY_SECONDS = 1.0
 """How often pods are looked for; the folders of known containers are looked at with each poll."""
 
 _CONTAINER_LINK = re.compile(r".+_.+_.+-[0-9a-f]{64}\.log")
 """`/var/log/containers/<pod>_<namespace>_<container>-<id>.log`, a link to the container's current file."""
-
-
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which containers of a log root are read."""
-
-    containers: frozenset[str] = frozenset({"istio-proxy"})
-    """Empty: all."""
-
-    @classmethod
-    def parse(cls, containers: str) -> Selection:
-        """Read `--containers`: names with commas between them, or `*`."""
-        names = {name.strip() for name in containers.split(",")} - {""}
-        return cls(frozenset() if "*" in names else frozenset(names))
-
-    def takes(self, container: str) -> bool:
-        """Whether a container's log is read."""
-        return not self.containers or container in self.containers
 
 
 def tell_on_stderr() -> Tell:
@@ -140,7 +122,9 @@ class Discovery:
             if container_folder(own_name):
                 self._add_docker(root.path, own_name)
         for path, pod in list(self._pods.items()):
-            for name in pod.entries() or ():
+            namespace, _, uid = pod_folder(Path(path).name) or ("", "", "")
+            # Asked each time: labels become known, and change.
+            for name in (self._selection.takes_pod(namespace, uid) and pod.entries()) or ():
                 folder = f"{path}/{name}"
                 if self._selection.takes(name) and not pod_folder(name) and folder not in self._containers:
                     self._containers[folder] = ContainerPlace(folder, self._tell)
@@ -150,7 +134,7 @@ class Discovery:
     def _add_docker(self, folder: str, container_id: str) -> None:
         if folder not in self._containers:
             stream = described(folder, container_id)
-            if self._selection.takes(stream.k8s_container):
+            if self._selection.takes_stream(stream):
                 self._containers[folder] = DockerPlace(folder, stream, self._tell)
 
     def _add_linked(self, link: str) -> None:
@@ -164,7 +148,7 @@ class Discovery:
         self._log_roots.add(os.path.dirname(os.path.dirname(os.path.dirname(target))) + "/")
         if not os.path.isdir(folder):
             self._tell(f"warning: {link} leads to {target}, which cannot be read here; is its folder mounted?")
-        elif self._selection.takes(stream.k8s_container) and folder not in self._containers:
+        elif self._selection.takes_stream(stream) and folder not in self._containers:
             self._containers[folder] = ContainerPlace(folder, self._tell)
 
     def forget(self, place: Place) -> None:

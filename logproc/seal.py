@@ -29,6 +29,7 @@ from logproc.model import (
     SpanCounts,
     Stream,
 )  # fmt: skip
+from logproc.policy import Policy
 
 DAY_MICROSECONDS = 86_400_000_000
 Indices = npt.NDArray[np.int32]
@@ -42,12 +43,16 @@ _FRAME_TIME = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?)\d*(Z|
 
 
 class Sealer:
-    """Makes batches. `app_and_version` tells them for a stream; by default from the pod's name."""
+    """Makes batches. `app_and_version` tells them for a stream; by default from the pod's name. `policy` says what is left out."""
 
     def __init__(
-        self, collector: str, node: str, app_and_version: Callable[[Stream], tuple[str, str]] | None = None
+        self,
+        collector: str,
+        node: str,
+        app_and_version: Callable[[Stream], tuple[str, str]] | None = None,
+        policy: Policy | None = None,
     ) -> None:
-        self._collector, self._node = collector, node
+        self._collector, self._node, self._policy = collector, node, policy
         self._app_and_version = app_and_version or (lambda stream: (app_of(stream.k8s_pod), ""))
 
     def seal(
@@ -75,6 +80,7 @@ class Sealer:
         lines, owners = _line_numbers(framed)
         tables: dict[str, pa.RecordBatch] = {}
         counts = {table: np.zeros(len(framed), np.int64) for table in ROW_TABLES}
+        left_out = np.zeros(len(framed), np.int64)
         times = _Times(len(framed))
         cut = _cut_lines(framed)
         parsed_tables, parsed_rows = _with_oversized(framed, parsed, lines)
@@ -89,14 +95,24 @@ class Sealer:
             _settle_times(arrays, batch.num_rows, sealed_at, doubts=table == ACCESS_LOG)
             if len(cut) and table != REJECTED_LINE:
                 _doubt(arrays, np.isin(rows, cut), "partial")
-            times.add(arrays, owner)
             place.add(arrays, owner, number, sealed_at, weighted=table == ACCESS_LOG)
-            tables[table] = _conform(table, arrays, batch.num_rows)
-            counts[table] = np.bincount(owner, minlength=len(framed))
+            whole = _conform(table, arrays, batch.num_rows)
+            if self._policy is not None:
+                whole, kept = self._policy.apply(table, whole)
+                if kept is not None:
+                    left_out += np.bincount(owner[~kept], minlength=len(framed))
+                    owner = owner[kept]
+                    arrays = {
+                        name: whole.column(name) for name in ("timestamp", *(["doubt"] if "doubt" in arrays else []))
+                    }
+            if whole.num_rows:
+                tables[table] = whole
+                times.add(arrays, owner)
+                counts[table] = np.bincount(owner, minlength=len(framed))
         access, message, rejected = (counts[table].tolist() for table in ROW_TABLES)
         spans = [
             SpanCounts(
-                f.span, f.stream, access[i], message[i], rejected[i], f.joined, 0, f.joined_runs, *times.of(i)
+                f.span, f.stream, access[i], message[i], rejected[i], f.joined, int(left_out[i]), f.joined_runs, *times.of(i)
             )
             for i, f in enumerate(framed)
             if not f.lost

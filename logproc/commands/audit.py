@@ -110,7 +110,7 @@ def _positions(state: Path | None) -> Mapping[int, Position]:
 
 def _lines_of(paths: list[str], containers: str) -> dict[int, tuple[str, int]]:
     from logproc.audit import count_lines
-    from logproc.discovery import Selection
+    from logproc.selection import Selection
     from logproc.files import FileSource
 
     source = FileSource(paths, follow=False, selection=Selection.parse(containers))

@@ -47,6 +47,11 @@ def run(
     format: str = typer.Option("auto", "--format", help="Access-log format: a name or a format string."),
     frame: str = typer.Option("auto", "--frame", help="What the runtime put around a line: plain, cri, docker ..."),
     containers: str = typer.Option("istio-proxy", "--containers", help="Containers of a log root, with commas; * for all."),
+    namespaces: str = typer.Option("", "--namespaces", metavar="NAMES", help="Namespaces of a log root, with commas; patterns such as team-*.", show_default="all"),
+    exclude: list[str] = typer.Option([], "--exclude", metavar="EXPR", help="Leave out what an expression selects, and count it (repeatable)."),
+    probes: bool = typer.Option(True, "--probes/--no-probes", help="Store the kubelet's health checks, or leave them out."),
+    sample: list[str] = typer.Option([], "--sample", metavar="EXPR:1/N", help="Of what an expression selects keep one request of N, with weight N; errors stay (repeatable)."),
+    redact: str = typer.Option("", "--redact", metavar="LIST", help="Take out before anything is kept: query, user_agent, ip/24, path-ids.", show_default="nothing"),
     output: Output = typer.Option(Output.TEXT, "--output", "-o", help="The summary: text on standard error, or json on standard output."),
     max_line: str = typer.Option("1Mi", "--max-line", metavar="SIZE", help="Longer lines are kept cut, in rejected_line."),
     spool_max: str = typer.Option("1Gi", "--spool-max", metavar="SIZE", help="What may wait on disk while the sink is away."),
@@ -68,7 +73,8 @@ def run(
     \b
       logproc collect access.log --to chdb:///tmp/store
       logproc collect /var/log/pods --follow --to clickhouse://default@ch:8123/logproc --state /var/lib/logproc
-      kubectl logs deploy/web -c istio-proxy | logproc collect - --to stdout:
+      logproc collect /var/log/pods -f --to URL --no-probes --sample 'response_code < 400 and duration < 500ms: 1/10'
+      kubectl logs deploy/web -c istio-proxy | logproc collect - --to stdout: --redact query,user_agent,ip/24
     """
     from logproc.lean import arrow_without_pandas
     from logproc.memory import keep_little
@@ -76,6 +82,7 @@ def run(
     arrow_without_pandas()
     keep_little()
     from logproc.collector import STDIN, Options, collector, default_state
+    from logproc.policy import Policy
     from logproc.progress import Progress
     from logproc.sizes import parse_size
     from parsers import open_parser
@@ -83,6 +90,7 @@ def run(
 
     parser, sink = open_parser(format), make_sink(to)
     progress = Progress(quiet=quiet, format=log_format or _log_format(follow=follow))
+    policy = Policy.parse(exclude, sample, redact, probes=probes)
     chosen = state or _state_for(to, follow=follow or STDIN in paths, limits=sink.limits, default=default_state(to))
     options = Options(
         paths, chosen, follow, containers, frame,
@@ -91,6 +99,8 @@ def run(
         grace=grace,
         held_max=parse_size("--held-max", held_max),
         rate=parse_size("--rate-limit", rate_limit),
+        policy=policy,
+        namespaces=namespaces,
     )  # fmt: skip
     began = time.monotonic()
     with collector(options, parser, sink, say=progress.say, progress=progress.step) as (pipeline, source):
@@ -177,6 +187,7 @@ def _sentence(metrics: Metrics, seconds: float) -> str:
     read = metrics.read
     rows = ", ".join(f"{count:,} {table}" for table, count in read.rows.items() if count) or "no rows"
     extra = [f"{read.joined:,} joined"] if read.joined else []
+    extra += [f"{read.left_out:,} left out"] if read.left_out else []
     extra += [f"{read.doubtful:,} doubtful"] if read.doubtful else []
     said = f"{read.lines:,} lines in {seconds:.1f} s: {rows}" + (f" ({', '.join(extra)})" if extra else "")
     said += f"; {metrics.status.lost_lines:,} lines LOST" if metrics.status.lost_lines else ""
