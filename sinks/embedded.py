@@ -51,11 +51,14 @@ class Embedded:
             self._held.close()
             raise
 
-    def close(self) -> None:
-        """Let go of the folder. Nothing may be running."""
+    def close(self) -> bool:
+        """Let go of the folder; False where a statement is still running, under which the engine cannot be closed."""
+        if self._held.query("SELECT count() AS n FROM system.processes")["n"][0].as_py() > 1:
+            return False
         with self._lock:
             self._reading.close()
         self._held.close()
+        return True
 
     def classify(self, sql: str) -> tuple[Kind, int]:
         """What the text would do, and how many statements it is, without running any."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from logproc.errors import ConfigError
+from logproc.errors import EXIT_GAVE_UP, ConfigError
 
 if TYPE_CHECKING:
     from logproc.serve.server import Server
@@ -61,7 +62,7 @@ def run(
     try:
         server.run(lambda: announce(server))
     finally:
-        engine.close()
+        let_go(engine)
 
 
 @app.command("hash-password")
@@ -129,6 +130,16 @@ def open_server(
         engine.close()
         raise
     return engine, server
+
+
+def let_go(engine: Embedded) -> None:
+    """Close the engine. Where a statement did not end in time the process ends here: nothing of it was acknowledged."""
+    if engine.close():
+        return
+    print("warning: a statement did not end in time; it was not acknowledged", file=sys.stderr)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(EXIT_GAVE_UP)
 
 
 def announce(server: Server) -> None:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,7 +60,7 @@ def run(
     arrow_without_pandas()
     keep_little()
     from logproc.collector import Options, collector, default_state
-    from logproc.commands.serve import announce, open_server
+    from logproc.commands.serve import announce, let_go, open_server
     from logproc.progress import Progress
     from logproc.sizes import parse_size
     from parsers import open_parser
@@ -87,17 +86,17 @@ def run(
             collecting = Collecting(pipeline, server.stop)
             progress.begin(pipeline.metrics, source.status)
             try:
-                with collecting.stopped_by_signals():
-                    collecting.start()
-                    try:
-                        server.run(lambda: announce(server), pipeline.stop)
-                    finally:
-                        collecting.end()
+                collecting.hear_signals()
+                collecting.start()
+                try:
+                    server.run(lambda: announce(server), collecting.stop)
+                finally:
+                    collecting.end()
             finally:
                 progress.end()
     finally:
         server.close()
-        engine.close()
+        let_go(engine)
     metrics = pipeline.metrics
     return EXIT_FINDING if metrics.dead_lines or metrics.status.lost_lines else EXIT_DONE
 
@@ -108,17 +107,24 @@ class Collecting:
     def __init__(self, pipeline: Pipeline, gave_up: Callable[[], None]) -> None:
         self._pipeline, self._gave_up = pipeline, gave_up
         self._error: BaseException | None = None
+        self._stopped = False
         self._thread = threading.Thread(target=self._run, name="collector")
 
     def start(self) -> None:
         """Begin."""
         self._thread.start()
 
+    def stop(self) -> None:
+        """Stop it in order; a second time, at once."""
+        self._stopped = True
+        self._pipeline.stop()
+
     def end(self) -> None:
         """Stop it, and wait until what it has read is stored. Raises what it raised."""
-        if self._thread.is_alive():
-            self._pipeline.stop()
-            self._thread.join()
+        self.hear_signals()
+        if not self._stopped:
+            self.stop()
+        self._thread.join()
         if self._error is not None:
             raise self._error
 
@@ -129,12 +135,7 @@ class Collecting:
             self._error = error
             self._gave_up()
 
-    @contextmanager
-    def stopped_by_signals(self) -> Iterator[None]:
-        """Before the server hears signals, and after it has stopped hearing them."""
-        before = {s: signal.signal(s, lambda *_: self._pipeline.stop()) for s in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    def hear_signals(self) -> None:
+        """Stop at SIGTERM and Ctrl-C: before the server hears them, and after it has ended and hears them no more."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.stop())
