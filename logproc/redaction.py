@@ -23,13 +23,16 @@ WHAT = ("query", "user_agent", "ip/24", "path-ids")
 _ADDRESS_COLUMNS = ("downstream_remote_address", "upstream_local_address", "x_forwarded_for")
 _V4 = r"\b\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}\b"
 _V6 = r"(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}"
-_ADDRESS = re.compile(rf"(?<![\w.:]){_V6}(?![\w:])|{_V4}")
+_ADDRESS = re.compile(rf"(?<![\w.:])(?:[0-9A-Fa-f]{{0,4}}:){{2,7}}(?:{_V4}|[0-9A-Fa-f]{{0,4}})(?![\w:]|\.\d)|{_V4}")
 _MAY_HAVE_ADDRESS = rf"{_V4}|{_V6}"
 
-# In free text, for RE2 and for Python alike.
+# In free text.
 _QUERY = r"\?[^\s\"'<>]+"
 _AGENT = r"Mozilla/[^\"]*|\"[A-Za-z][\w.+-]*/\d[^\"]*\""
-_PATH_ID = r"/(?:[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}|\d+|[0-9A-Fa-f]{8,}|[A-Za-z0-9]{16,})\b"
+_PATH_ID = (
+    r"/(?:[0-9A-Fa-f]{8}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{4}-[0-9A-Fa-f]{12}|\d+|[0-9A-Fa-f]{8,}|[A-Za-z0-9]{16,})"
+    r"([/?#\s\"',;)]|$)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +73,6 @@ class Redaction:
         return pa.RecordBatch.from_arrays(
             [_as(a, f.type) for a, f in zip(arrays, rows.schema, strict=True)], schema=rows.schema
         )
-
-    def text(self, text: str) -> str:
-        """A line of free text, such as one of our own log, without it."""
-        if self.query:
-            text = re.sub(_QUERY, "?", text)
-        if self.user_agent:
-            text = re.sub(_AGENT, "-", text)
-        if self.path_ids:
-            text = re.sub(_PATH_ID, "/{id}", text)
-        return text if self.ip_bits is None else _ADDRESS.sub(self._cut, text)
 
     # Tables
 
@@ -135,7 +128,9 @@ class Redaction:
         for wanted, pattern, instead in (
             (self.query, _QUERY, "?"),
             (self.user_agent, _AGENT, "-"),
-            (self.path_ids, _PATH_ID, "/{id}"),
+            # Twice: what ends one segment begins the next.
+            (self.path_ids, _PATH_ID, r"/{id}\1"),
+            (self.path_ids, _PATH_ID, r"/{id}\1"),
         ):
             if wanted:
                 texts = _replaced(texts, pattern, instead)
@@ -159,6 +154,9 @@ class Redaction:
             address = ipaddress.ip_address(found[0])
         except ValueError:
             return found[0]
+        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+        if mapped is not None:
+            return f"::ffff:{ipaddress.ip_network((mapped, self.ip_bits), strict=False).network_address}"
         bits = self.ip_bits if address.version == 4 else min(2 * self.ip_bits, 64)
         return str(ipaddress.ip_network((address, bits), strict=False).network_address)
 

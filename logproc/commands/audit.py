@@ -110,8 +110,8 @@ def _positions(state: Path | None) -> Mapping[int, Position]:
 
 def _lines_of(paths: list[str], containers: str) -> dict[int, tuple[str, int]]:
     from logproc.audit import count_lines
-    from logproc.selection import Selection
     from logproc.files import FileSource
+    from logproc.selection import Selection
 
     source = FileSource(paths, follow=False, selection=Selection.parse(containers))
     try:
