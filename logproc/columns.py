@@ -48,8 +48,11 @@ class Table:
     order_by: str
     primary_key: str = ""
     partition_by: str = ""
-    ttl: str = ""
+    time: str = "timestamp"
+    """The column by which rows expire."""
     indexes: tuple[str, ...] = ()
+    optional_indexes: tuple[str, ...] = ()
+    """Indexes that cost more than they are worth to most; made where they are asked for."""
 
     @property
     def schema(self) -> pa.Schema:
@@ -251,11 +254,11 @@ ACCESS_LOG_TABLE = Table(
     order_by="(toStartOfHour(timestamp), k8s_namespace, app, file_id, line)",
     primary_key="(toStartOfHour(timestamp), k8s_namespace, app)",
     partition_by="toDate(timestamp)",
-    ttl="toDateTime(timestamp) + INTERVAL 30 DAY",
     indexes=(
         "INDEX i_request_id request_id TYPE bloom_filter(0.01) GRANULARITY 1",
         "INDEX i_timestamp timestamp TYPE minmax GRANULARITY 1",
     ),
+    optional_indexes=("INDEX i_path path TYPE text(tokenizer = splitByNonAlpha)",),
 )
 
 MESSAGE_LOG_TABLE = Table(
@@ -281,7 +284,6 @@ MESSAGE_LOG_TABLE = Table(
     order_by="(toStartOfHour(timestamp), k8s_namespace, app, file_id, line)",
     primary_key="(toStartOfHour(timestamp), k8s_namespace, app)",
     partition_by="toDate(timestamp)",
-    ttl="toDateTime(timestamp) + INTERVAL 30 DAY",
 )
 
 REJECTED_LINE_TABLE = Table(
@@ -306,7 +308,6 @@ REJECTED_LINE_TABLE = Table(
     order_by="(toStartOfHour(timestamp), k8s_namespace, app, file_id, line)",
     primary_key="(toStartOfHour(timestamp), k8s_namespace, app)",
     partition_by="toDate(timestamp)",
-    ttl="toDateTime(timestamp) + INTERVAL 30 DAY",
 )
 
 
@@ -357,7 +358,7 @@ LEDGER_TABLE = Table(
         _place("state", "stored, dead (refused by the store, kept as a dead letter) or lost"),
     ),
     order_by="(file_id, first_line)",
-    ttl="toDateTime(received_at) + INTERVAL 60 DAY",
+    time="received_at",
 )
 
 TABLES: dict[str, Table] = {t.name: t for t in (ACCESS_LOG_TABLE, MESSAGE_LOG_TABLE, REJECTED_LINE_TABLE, LEDGER_TABLE)}

@@ -13,7 +13,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 from logproc.errors import ConfigError, Unavailable
 from logproc.model import LEDGER, Batch, SinkLimits
 from logproc.urls import Url, password
-from sinks import ddl, rollup
+from sinks import ddl, rollup, tables
 from sinks.answers import outcome_unknown, translated, when_writing
 from sinks.connection import ONE_BLOCK, Connection, literal, quoted
 from sinks.stored import Missing, Stored
@@ -169,7 +169,7 @@ class ClickHouseSink:
         elif stale:
             log.warning(
                 "%s: %s differs from the rows in %d hours after a crash; other collectors write to it, so it was left alone",
-                connection.place, ddl.ROLLUP, len(stale),
+                connection.place, tables.ROLLUP, len(stale),
             )  # fmt: skip
 
     def _ask(self, sql: str) -> pa.Table:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from logproc.model import ACCESS_LOG
 from sinks.connection import Connection, quoted
-from sinks.ddl import ROLLUP, ROLLUP_COLUMNS, rollup_select
+from sinks.tables import ROLLUP, ROLLUP_COLUMNS, rollup_select
 
 _SUMS = ("n", "bytes_in", "bytes_out", "duration_sum")
 _HOUR = 3600

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,8 @@ from logproc.errors import ConfigError, QueryError
 from sinks import chdb, clickhouse, ddl, parse
 from sinks.answers import translated
 from sinks.connection import Connection, literal
+
+log = logging.getLogger(__name__)
 
 
 class Store:
@@ -57,10 +60,12 @@ class Store:
         self.connection.close()
 
 
-def open_store(text: str, *, create: bool = False) -> Store:
+def open_store(text: str, *, create: bool = False, upgrade: bool = True) -> Store:
     """Open the store that a URL or a folder names; `create` makes the folder of an embedded one.
 
-    Raises ConfigError (no such store, wrong password ...), StateError (in use by another process), Unavailable.
+    An embedded store of an older logproc is upgraded, unless `upgrade` is False, and one of a newer logproc refused; a server is
+    asked whatever the version of its tables. Raises ConfigError (no such store, wrong password, newer ...), StateError (in use by
+    another process), Unavailable.
     """
     url = parse(text)
     if url.scheme == "chdb":
@@ -71,6 +76,24 @@ def open_store(text: str, *, create: bool = False) -> Store:
         raise ConfigError(
             f"{text} is no store", "a store is a folder, chdb:///folder or clickhouse://user@host:port/database"
         )
+    try:
+        if upgrade and connection.only_writer:
+            _upgrade(connection, database)
+        return _using(connection, database)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _upgrade(connection: Connection, database: str) -> None:
+    found = ddl.version_of(connection, database)
+    ddl.refuse_newer(found, connection.place)
+    if 0 < found < ddl.VERSION:
+        for line in ddl.apply(connection, database):
+            log.info("%s: %s", connection.place, line)
+
+
+def _using(connection: Connection, database: str) -> Store:
     store = Store(connection, database)
     known = connection.query(f"SELECT count() AS n FROM system.databases WHERE name = {literal(database)}")
     if known["n"][0].as_py():

@@ -34,14 +34,14 @@ def test_what_is_printed_makes_the_store_by_other_means(logproc: Session) -> Non
 
     columns = "SELECT table, name, type, compression_codec, comment FROM system.columns WHERE database = '{}' ORDER BY table, position"
     assert logproc("query", columns.format("mesh")).text == logproc("query", columns.format("logproc")).text
-    assert logproc("query", "SELECT version FROM mesh.schema_version", "-o", "tsv").text.split()[-1] == "1"
+    assert logproc("query", "SELECT version FROM mesh.schema_version", "-o", "tsv").text.split()[-1] == "2"
 
 
 def test_applying_again_says_that_there_is_nothing_to_do(logproc: Session) -> None:
     done = logproc("schema", "apply")
 
-    assert (done.code, done.err) == (0, "version 1, nothing to do\n")
-    assert logproc("schema", "check").text == "version 1: as it should be\n"
+    assert (done.code, done.err) == (0, "version 2, nothing to do\n")
+    assert logproc("schema", "check").text == "version 2: as it should be\nrows are kept: for ever\n"
 
 
 def test_check_and_diff_find_what_was_changed(logproc: Session) -> None:
@@ -51,7 +51,7 @@ def test_check_and_diff_find_what_was_changed(logproc: Session) -> None:
     finally:
         assert logproc("query", "ALTER TABLE access_log RENAME COLUMN route TO route_name").code == 0
 
-    assert (check.code, check.out) == (1, b"version 1: differences: 2\n")
+    assert (check.code, check.out) == (1, b"version 2: differences: 2\nrows are kept: for ever\n")
     assert (diff.code, diff.out) == (1, b"access_log.route_name: missing\naccess_log.route: not known to logproc\n")
 
 

@@ -64,7 +64,7 @@ def run(
     statement = Statement.of(_text(sql, file))
     if statement.empty:
         raise ConfigError("the statement is empty")
-    parameters = _parameters(param, placeholders(statement.sql))
+    parameters = _parameters(param, placeholders(statement.sql), all_needed=statement.has_result)
     refuse_binary_on_terminal(output)
     if limit is None:
         limit = TERMINAL_ROWS if sys.stdout.isatty() else 0
@@ -108,7 +108,7 @@ def _text(sql: str | None, file: Path | None) -> str:
     return sql or ""
 
 
-def _parameters(given: list[str], wanted: dict[str, str]) -> dict[str, str]:
+def _parameters(given: list[str], wanted: dict[str, str], *, all_needed: bool) -> dict[str, str]:
     values = {}
     for text in given:
         name, equals, value = text.partition("=")
@@ -119,6 +119,6 @@ def _parameters(given: list[str], wanted: dict[str, str]) -> dict[str, str]:
             raise ConfigError(f"--param {name}: the statement has no {{{name}:Type}}", f"its parameters: {known}")
         values[name] = value
     missing = [f"{n}=VALUE" for n in wanted if n not in values]
-    if missing:
+    if missing and all_needed:  # CREATE VIEW may leave them to those who ask it
         raise ConfigError(f"the statement's parameters need values: --param {' --param '.join(missing)}")
     return values

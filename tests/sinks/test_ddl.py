@@ -4,7 +4,7 @@ import pytest
 
 from logproc.columns import TABLES
 from logproc.errors import ConfigError
-from sinks import ddl
+from sinks import compare, ddl
 from tests.chdb_store import Database
 
 
@@ -21,7 +21,7 @@ def test_every_column_of_every_table_comes_with_type_codec_and_meaning(database:
         assert [(n, have[n]["type"], have[n]["comment"]) for n in have] == [
             (c.name, c.clickhouse, c.meaning) for c in table.columns
         ]
-    assert ddl.differences(database.connection, database.name) == []
+    assert compare.differences(database.connection, database.name) == []
 
 
 def test_every_table_that_gets_tokens_has_a_window_and_is_synced(database: Database) -> None:
@@ -55,7 +55,7 @@ def test_applying_half_way_and_again_completes_the_store(database: Database) -> 
 
     ddl.apply(database.connection, database.name)
 
-    assert ddl.differences(database.connection, database.name) == []
+    assert compare.differences(database.connection, database.name) == []
 
 
 def test_a_table_that_somebody_dropped_comes_back(database: Database) -> None:
@@ -73,7 +73,7 @@ def test_differences_are_named_one_by_one(database: Database) -> None:
     database.command("ALTER TABLE {db}.rejected_line COMMENT COLUMN raw 'bytes'")
     database.command("DROP VIEW {db}.traffic_1m_mv")
 
-    found = ddl.differences(database.connection, database.name)
+    found = compare.differences(database.connection, database.name)
 
     assert "traffic_1m_mv: missing" in found
     assert "access_log.route_name: missing" in found
@@ -91,7 +91,9 @@ def test_an_upgrade_runs_once_and_keeps_the_rows(database: Database, monkeypatch
     ddl.apply(database.connection, database.name)
     database.command("INSERT INTO {db}.message_log (timestamp, message) VALUES (now(), 'kept')")
     upgrade = ddl.Upgrade(
-        ddl.VERSION + 1, "a column more", ("ALTER TABLE {database}.message_log ADD COLUMN IF NOT EXISTS more String",)
+        ddl.VERSION + 1,
+        "a column more",
+        lambda name, _: [f"ALTER TABLE {ddl.quoted(name)}.message_log ADD COLUMN IF NOT EXISTS more String"],
     )
     monkeypatch.setattr(ddl, "UPGRADES", (*ddl.UPGRADES, upgrade))
     monkeypatch.setattr(ddl, "VERSION", upgrade.version)

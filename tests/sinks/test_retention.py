@@ -25,4 +25,4 @@ def test_a_servers_tables_have_their_retention() -> None:
     made = "\n".join(ddl.create())
 
     assert made.count("\nTTL ") == 5
-    assert "INTERVAL 30 DAY" in made
+    assert made.count("toDateTime(timestamp) + toIntervalDay(30)") == 3
