@@ -30,27 +30,10 @@ def compile_format(text: str, *, omit_empty_values: bool = False) -> Format:
 
 
 def resolve_format(format: str) -> Format | None:
-    """The format of a name or a format string; None for `auto`. Raises ConfigError for an unknown name."""
-    import difflib
+    """The format of a name, a format string, or a file with a format or a mesh config; None for `auto`. Raises ConfigError where there is none."""
+    from parsers import format_source
 
-    from logproc.errors import ConfigError
-    from parsers.defaults import ALIASES, DEFAULTS, by_name
-
-    if format == AUTO:
-        return None
-    found = by_name(format)
-    if found is not None:
-        return found
-    if "%" in format or format.lstrip().startswith("{"):
-        return compile_format(format)
-    names = [AUTO, *(d.name for d in DEFAULTS), *ALIASES]
-    near = difflib.get_close_matches(format, names, 1)
-    hint = (
-        f"did you mean {near[0]}?"
-        if near
-        else f"known: {', '.join(names)}; or a format string such as '%START_TIME% ...'"
-    )
-    raise ConfigError(f"no format is named {format!r}", hint)
+    return format_source.resolve_format(format)
 
 
 def open_parser(format: str | Format = AUTO) -> Parser:

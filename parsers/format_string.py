@@ -8,6 +8,7 @@ an argument holds no `)`.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -103,22 +104,51 @@ _FORMAT = (pp.ZeroOrMore(_LITERAL | _PERCENT | _OPERATOR) + pp.StringEnd()).leav
 
 
 @lru_cache(256)
-def compile_format(text: str, *, omit_empty_values: bool = False, name: str = "") -> Format:
-    """Read a format: text, or JSON if it is an object. Raises ExpressionError with the place and what was expected there.
+def compile_format(text: str, *, omit_empty_values: bool = False, name: str = "", encoding: str = "auto") -> Format:
+    """Read a format. `encoding`: `text`, `json`, or `auto`: JSON if it is an object. Raises ExpressionError with the place and what was expected there.
 
     Newlines at the end are dropped: Envoy's sink or Istio adds one, and lines are read without theirs.
     """
-    if text.lstrip().startswith("{"):
-        try:
-            found = json.loads(text, object_pairs_hook=_no_twins)
-        except _TwinKeyError as twin:
-            key = json.dumps(twin.key)
-            raise ExpressionError("format", text, text.rfind(key), "another key, this one is there twice") from None
-        except (ValueError, RecursionError):
-            found = None  # such as {"code":%RESPONSE_CODE%}: text in the shape of JSON
-        if isinstance(found, dict):
-            return Format(text, json=_template(found, text, 1), omit_empty_values=omit_empty_values, name=name)
-    return Format(text, _parts(text.rstrip("\r\n"), text), omit_empty_values=omit_empty_values, name=name)
+    if encoding == "json" or (encoding == "auto" and text.lstrip().startswith("{")):
+        template = _object(text, must_be=encoding == "json")
+        if template is not None:
+            return Format(text, json=_template(template, text, 1), omit_empty_values=omit_empty_values, name=name)
+    line = text.rstrip("\r\n")
+    parts = _parts(line, text)
+    if "\n" in line:
+        hint = "lines are read one by one; with accessLogEncoding: JSON Envoy prints an object as one line"
+        raise ExpressionError("format", text, line.index("\n"), "a format of one line", hint)
+    return Format(text, parts, omit_empty_values=omit_empty_values, name=name)
+
+
+_OPERATOR_TEXT = re.compile(r"%[A-Z][A-Z0-9_]*(?:\([^)]*\))?(?::[0-9]+)?%")
+
+
+def _object(text: str, *, must_be: bool) -> dict[str, Any] | None:
+    """A JSON template; None for text in the shape of JSON, such as {"code":%RESPONSE_CODE%}, whose values have no quotes of their own."""
+    try:
+        found = json.loads(text, object_pairs_hook=_no_twins)
+    except _TwinKeyError as twin:
+        key = json.dumps(twin.key)
+        raise ExpressionError(
+            "format", text, text.rfind(key), "another key, this one is there twice", "give each key once"
+        ) from None
+    except (json.JSONDecodeError, RecursionError) as error:
+        masked = _OPERATOR_TEXT.sub(lambda found: "1" * len(found[0]), text)
+        if must_be or (re.match(r'\s*\{\s*"', text) and not _is_json(masked)):
+            expected = getattr(error, "msg", "fewer objects inside one another").removeprefix("Expecting ")
+            hint = 'a JSON template is one object whose values are strings, such as {"code": "%RESPONSE_CODE%"}'
+            raise ExpressionError("format", text, getattr(error, "pos", 0), expected, hint) from None
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def named(format: Format, name: str) -> Format:
@@ -164,12 +194,22 @@ def _template_value(value: Any, text: str, depth: int) -> Any:
     return value
 
 
+_HINTS = {
+    "'%' at the operator's end": "close the operator with %, or write %% for a percent sign",
+    "a command": "operators are written in capitals: %START_TIME%",
+    "')' after the argument": "close the argument: %REQ(USER-AGENT)%",
+    "a number of characters": "how many characters to keep: %REQ(USER-AGENT):64%",
+}
+"""What to do next, by what was expected."""
+
+
 def _parts(format: str, whole: str) -> Parts:
     try:
         found = _FORMAT.parse_string(format)
     except pp.ParseBaseException as error:
         expected = str(error.msg).removeprefix("Expected ")
-        raise ExpressionError("format", whole, error.loc, expected) from None
+        hint = next((h for said, h in _HINTS.items() if said in expected), "")
+        raise ExpressionError("format", whole, error.loc, expected, hint) from None
     parts: list[str | Operator] = []
     for part in found:
         if isinstance(part, Operator):
@@ -183,20 +223,36 @@ def _parts(format: str, whole: str) -> Parts:
     return tuple(parts)
 
 
+_EXAMPLES = {
+    "REQ": "USER-AGENT", "RESP": "CONTENT-TYPE", "TRAILER": "GRPC-STATUS", "DYNAMIC_METADATA": "NAMESPACE:KEY",
+    "FILTER_STATE": "KEY", "ENVIRONMENT": "POD_NAME", "COMMON_DURATION": "DS_RX_BEG:DS_TX_END:ms", "CEL": "request.method",
+}  # fmt: skip
+
+
 def _check(operator: Operator, text: str) -> None:
     command, argument = operator.command, operator.argument
     start = operator.offset + 1 + len(command)
     if argument is None or argument == "":
         if command in operators.ARGUMENT_REQUIRED:
-            raise ExpressionError("format", text, start + (argument is not None), f"an argument: %{command}(...)%")
+            raise ExpressionError(
+                "format",
+                text,
+                start + (argument is not None),
+                f"an argument: %{command}(...)%",
+                f"say which one, such as %{command}({_EXAMPLES.get(command, 'NAME')})%",
+            )
         return
     if command in operators.NO_ARGUMENT:
-        raise ExpressionError("format", text, start, f"'%': {command} takes no argument")
+        raise ExpressionError("format", text, start, f"'%': {command} takes no argument", f"write %{command}%")
     if command in operators.HEADER_COMMANDS:
         fault = operators.header_argument_fault(argument)
         if fault is not None:
             raise ExpressionError(
-                "format", text, start + 1 + fault, "the name of a header, or (MAIN?ALTERNATIVE) with one alternative"
+                "format",
+                text,
+                start + 1 + fault,
+                "the name of a header, or (MAIN?ALTERNATIVE) with one alternative",
+                f"such as %{command}(X-ENVOY-ORIGINAL-PATH?:PATH)%",
             )
 
 
@@ -208,6 +264,7 @@ def _check_neighbours(parts: list[str | Operator], text: str) -> None:
                 text,
                 right.offset,
                 f"something between {left.text} and {right.text}: their values cannot be told apart",
+                "put a blank, a comma or quotes between them",
             )
 
 

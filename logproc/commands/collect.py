@@ -44,7 +44,7 @@ def run(
     follow: bool = typer.Option(
         False, "--follow/--no-follow", "-f", help="Wait for more, or read what is there and end."
     ),
-    format: str = typer.Option("auto", "--format", help="Access-log format: a name or a format string."),
+    format: str = typer.Option("auto", "--format", help="Access-log format: a name, a format string, a file with one, or a mesh config."),
     frame: str = typer.Option("auto", "--frame", help="What the runtime put around a line: plain, cri, docker ..."),
     containers: str = typer.Option("istio-proxy", "--containers", help="Containers of a log root, with commas; * for all."),
     namespaces: str = typer.Option("", "--namespaces", metavar="NAMES", help="Namespaces of a log root, with commas; patterns such as team-*.", show_default="all"),

@@ -38,7 +38,9 @@ def run(
         None, metavar="LINE|-", help="The line, in single quotes; - or nothing: standard input."
     ),
     *,
-    format: str = typer.Option("auto", "--format", help="A format's name, a format string, or auto."),
+    format: str = typer.Option(
+        "auto", "--format", help="A format's name, a format string, a file with one, a mesh config, or auto."
+    ),
     frame: str = typer.Option("auto", "--frame", help="What stands around the line: plain, cri, docker ..., or auto."),
     output: Output = typer.Option(Output.TEXT, "--output", "-o", help="How to print."),
     as_json: bool = typer.Option(False, "--json", help="The same as --output json."),

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -19,11 +17,9 @@ from logproc.errors import ConfigError
 if TYPE_CHECKING:
     from parsers.defaults import Default
     from parsers.format_string import Format
+    from parsers.json_keys import Keys
 
 TITLE = "The formats known by name; checks one of your own."
-
-MOST_BYTES = 1 << 20
-"""Bytes of a file that can be a format."""
 
 
 class Output(StrEnum):
@@ -88,7 +84,9 @@ def show(
 
 @app.command("check")
 def check(
-    format: str = typer.Argument(..., metavar="FORMAT|FILE", help="A format string, JSON, a file with one, or a name."),
+    format: str = typer.Argument(
+        ..., metavar="FORMAT|FILE", help="A format string, JSON, a file with one, a mesh config, or a name."
+    ),
     output: Output = OUTPUT,
 ) -> None:
     """Compile a format and print its operators with the columns they fill; exit code 2 and the place of the fault where it is none.
@@ -100,40 +98,17 @@ def check(
       logproc formats check '[%START_TIME%] "%REQ(:METHOD)% %REQ(:PATH)%" %RESPONSE_CODE% %REQ(X-TENANT)%'
       logproc formats check '{"at": "%START_TIME%", "code": "%RESPONSE_CODE%"}'
       logproc formats check format.txt -o json
+      kubectl get configmap istio -n istio-system -o yaml > mesh.yaml && logproc formats check mesh.yaml
     """
     from parsers import resolve_format
 
-    text = _read(format)
-    found = resolve_format(text)
+    found = resolve_format(format)
     if found is None or not found.operators:
         raise ConfigError(
             "there is no command operator in this format",
             "it needs at least one, such as %START_TIME% or %RESPONSE_CODE%",
         )
     _print(_operators(found), output, ("key", "operator", "column", "meaning"))
-
-
-def _read(given: str) -> str:
-    """The format itself, or the content of the file that is named."""
-    if "%" in given or given.lstrip().startswith("{"):
-        return given
-    path = Path(given)
-    try:
-        if not path.is_file():
-            return given
-        data = path.read_bytes()[: MOST_BYTES + 1]
-        text = data.decode()
-    except OSError as error:
-        raise ConfigError(f"{given}: {error.strerror or error}") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{given}: this is no format: no UTF-8 at byte {error.start}") from error
-    if len(data) > MOST_BYTES:
-        raise ConfigError(f"{given}: this is no format: it has more than {MOST_BYTES:,} bytes")
-    if "%" not in text:
-        raise ConfigError(f"{given}: this is no format: there is no % in it", "it needs operators such as %START_TIME%")
-    if re.search("^ *accessLogFormat:", text, re.MULTILINE):
-        raise ConfigError(f"{given}: this is a mesh config", "give the value of its accessLogFormat alone")
-    return text
 
 
 def _known(default: Default) -> dict[str, Any]:
@@ -154,9 +129,10 @@ def _known(default: Default) -> dict[str, Any]:
 def _operators(format: Format) -> list[dict[str, Any]]:
     from logproc.columns import ACCESS_LOG_TABLE
     from parsers.fields import Field, fields
+    from parsers.json_keys import Keys
 
     if format.json is not None:
-        found = list(_of_template(format.json, ""))
+        found = list(_of_template(format.json, "", Keys(format.json)))
     else:
         found = [("", f.operator.text, f.column) for f in fields(format) if isinstance(f, Field)]
     rows = []
@@ -167,16 +143,14 @@ def _operators(format: Format) -> list[dict[str, Any]]:
     return rows
 
 
-def _of_template(template: Mapping[str, Any], prefix: str) -> list[tuple[str, str, str]]:
+def _of_template(template: Mapping[str, Any], prefix: str, keys: Keys) -> list[tuple[str, str, str]]:
     """Key, operators and column of each value of a JSON template."""
     from parsers.format_string import Operator
-    from parsers.json_keys import Keys
 
     found: list[tuple[str, str, str]] = []
-    keys = Keys(template)
     for key, value in template.items():
         if isinstance(value, Mapping):
-            found += _of_template(value, f"{prefix}{key}.")
+            found += _of_template(value, f"{prefix}{key}.", keys)
             continue
         parts = value if isinstance(value, tuple) else ()
         text = (
@@ -184,7 +158,7 @@ def _of_template(template: Mapping[str, Any], prefix: str) -> list[tuple[str, st
             if parts
             else json.dumps(value, default=str)
         )
-        meaning = keys.meaning(key)
+        meaning = keys.meaning(f"{prefix}{key}")
         found.append((f"{prefix}{key}", text, meaning.column if meaning is not None else ""))
     return found
 

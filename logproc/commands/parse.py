@@ -45,7 +45,9 @@ def run(
     ),
     *,
     output: Output = typer.Option(Output.TABLE, "--output", "-o", help="How to print; none only reads."),
-    format: str = typer.Option("auto", "--format", help="A format's name, a format string, or auto."),
+    format: str = typer.Option(
+        "auto", "--format", help="A format's name, a format string, a file with one, a mesh config, or auto."
+    ),
     frame: str = typer.Option("auto", "--frame", help="What stands around each line: plain, cri, docker ..., or auto."),
     where: str = typer.Option(None, "--where", help="Only rows for which this holds."),
     columns: str = typer.Option(None, "--columns", help="Only these columns, with commas between them."),
