@@ -21,6 +21,7 @@ from logproc.settings import ENVIRONMENT_PREFIX, command_defaults, read_settings
 ORDER = (
     "demo",
     "collect",
+    "load",
     "up",
     "query",
     "report",
@@ -31,6 +32,8 @@ ORDER = (
     "flags",
     "formats",
     "schema",
+    "topics",
+    "dead-letters",
     "state",
     "simulate",
 )

@@ -18,7 +18,7 @@ from typing import Any
 
 from logproc.broker import Broker, meaning, translated
 from logproc.errors import ConfigError
-from logproc.message import Foreign, Headers, without_tables
+from logproc.message import Foreign, Headers, NewerError, without_tables
 from logproc.model import Batch
 
 SESSION_SECONDS = 10.0
@@ -55,6 +55,8 @@ class Message:
     value: bytes
     batch: Batch | None
     reason: str = ""
+    newer: NewerError | None = None
+    """It is a batch of a newer logproc."""
 
     @property
     def rows(self) -> int:
@@ -109,6 +111,13 @@ class GroupReader:
 
     def open(self) -> None:
         """Join the group. Raises ConfigError, Unavailable."""
+        try:
+            self._open()
+        except BaseException:
+            self.close()
+            raise
+
+    def _open(self) -> None:
         from kafka import KafkaAdminClient, KafkaConsumer
         from kafka.coordinator.assignors.range import RangePartitionAssignor
 
@@ -201,7 +210,7 @@ class GroupReader:
     # Reading
 
     def poll(self, seconds: float) -> tuple[list[Start], list[Message]]:
-        """Partitions that have come to us, and messages of those that had before. Raises ConfigError, Unavailable, NewerError."""
+        """Partitions that have come to us, and messages of those that had before. Raises ConfigError, Unavailable."""
         from kafka import errors
 
         records: Mapping[Any, Sequence[Any]] = {}
@@ -364,12 +373,14 @@ class GroupReader:
 
 def _message(record: Any) -> Message:
     headers = [(name, value or b"") for name, value in record.headers]
-    batch, reason = None, ""
+    batch, reason, newer = None, "", None
     try:
         batch = without_tables(headers)
     except Foreign as error:
         reason = str(error)
-    return Message(record.partition, record.offset, headers, record.key, record.value or b"", batch, reason)
+    except NewerError as error:
+        newer = error
+    return Message(record.partition, record.offset, headers, record.key, record.value or b"", batch, reason, newer)
 
 
 def _listener(reader: GroupReader) -> Any:

@@ -1,0 +1,196 @@
+"""How one range of a partition's messages gets into the store, each row once.
+
+    cut       which messages are stored at once: `[first, end)`
+    intent    commit `first` with metadata `{"end": end}`: a restart cuts the same range and repeats the same tokens
+    dead      what is no batch of ours goes to the dead-letter topic
+    insert    one insert for each table, the ledger last; what may be there already is asked for before (the sink does)
+    settle    commit `end`
+
+Between looking whether a partition is still ours and a commit nothing is polled, so that a rebalance cannot come between.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from logproc import ledger
+from logproc.dead_letters import DeadLetters
+from logproc.errors import Rejected
+from logproc.loader_metrics import LoadMetrics
+from logproc.merge import Limits, merged
+from logproc.message import Foreign, with_tables
+from logproc.model import LEDGER, ROW_TABLES, Batch, Sink, Span, SpanCounts, Stream
+from logproc.partition import Partition
+from logproc.topic import SESSION_SECONDS, GroupReader, Message, NotOurs
+
+LEASE_SECONDS = SESSION_SECONDS / 2
+"""After so long without a word of the group (a stopped process, a slow store) the intent is committed again before an insert: who has
+lost the partition meanwhile is refused."""
+
+
+class Attempt(Protocol):
+    """Repeats an action while it is Unavailable."""
+
+    def __call__(self, action: Callable[[], None], partition: Partition | None, what: str) -> None:
+        """Until it succeeds. `what` is the metric that says why it does not. Raises NotOurs, Stopped."""
+        ...
+
+
+class Storing:
+    """Stores ranges of any partition. `make_sink` is called once for each partition; `step` before each step, by its name."""
+
+    def __init__(
+        self,
+        reader: GroupReader,
+        make_sink: Callable[[], Sink],
+        dead_letters: DeadLetters,
+        topic: str,
+        limits: Limits,
+        *,
+        metrics: LoadMetrics,
+        say: Callable[[str], None],
+        step: Callable[[str], None],
+        attempt: Attempt,
+    ) -> None:
+        self._reader, self._make_sink, self._dead_letters, self._topic = reader, make_sink, dead_letters, topic
+        self._limits, self._metrics, self._say, self._step, self._attempt = limits, metrics, say, step, attempt
+
+    def store(self, partition: Partition) -> None:
+        """One range: the next that is due. Raises NotOurs, NewerError, Stopped."""
+        if partition.lost is not None:
+            self._lost(partition, *partition.lost)
+            partition.lost = None
+            return
+        messages = partition.next_cut(self._limits)
+        end = messages[-1].offset + 1 if partition.pending_end is None else partition.pending_end
+        self._step("cut")
+        batches, bad = _read(messages)
+        partition.cutting = (messages[0].offset, end)
+        self._attempt(lambda: self._commit(partition, messages[0].offset, end), partition, "broker_error")
+        self._step("intended")
+        for message, reason in bad:
+            self._bury(partition, message, reason)
+        if batches:
+            self._insert(partition, batches)
+        self._step("inserted")
+        self._attempt(lambda: self._commit(partition, end), partition, "broker_error")
+        self._step("settled")
+        partition.cutting = None
+        now = time.monotonic()
+        partition.drop(len(messages), now)
+        partition.settled, partition.pending_end, partition.known = end, None, True
+        self._metrics.settled[partition.number] = end
+        self._metrics.messages += len(messages)
+
+    def _commit(self, partition: Partition, offset: int, end: int | None = None) -> None:
+        self._ours(partition)
+        self._reader.commit(partition.number, offset, end)
+        partition.confirmed = time.monotonic()
+
+    def _ours(self, partition: Partition) -> None:
+        if not self._reader.holds(partition.number, partition.epoch):
+            raise NotOurs(f"partition {partition.number}")
+
+    def _insert(self, partition: Partition, batches: Sequence[tuple[Message, Batch]]) -> None:
+        """All at once; where that is refused for good, one by one, so that only what is at fault is left out."""
+        via = f"{self._topic}-{partition.number}"
+        try:
+            self._write(partition, merged([batch for _, batch in batches], via))
+        except Rejected:
+            if len(batches) > 1:
+                self._say(
+                    f"warning: partition {partition.number}: an insert of {len(batches)} batches was refused; each is tried alone"
+                )
+            for message, batch in batches:
+                try:
+                    self._write(partition, replace(batch, via=via))
+                except Rejected as error:
+                    self._bury(partition, message, f"refused by the store: {error.message}")
+                else:
+                    self._count([batch])
+        else:
+            self._count([batch for _, batch in batches])
+
+    def _write(self, partition: Partition, batch: Batch) -> None:
+        began = time.monotonic()
+        self._attempt(lambda: self._write_once(partition, batch), partition, "sink_error")
+        self._metrics.insert_seconds += time.monotonic() - began
+        self._metrics.inserts += 1
+
+    def _write_once(self, partition: Partition, batch: Batch) -> None:
+        if partition.cutting is not None and time.monotonic() - partition.confirmed > LEASE_SECONDS:
+            self._commit(partition, *partition.cutting)
+        if partition.sink is None:
+            sink = self._make_sink()
+            sink.open()
+            partition.sink = sink
+        partition.sink.write(batch)
+
+    def _count(self, batches: Sequence[Batch]) -> None:
+        for batch in batches:
+            self._metrics.batches += 1
+            self._metrics.lines += sum(c.span.lines for c in batch.spans)
+            self._metrics.raw_bytes += batch.raw_bytes
+            for table in ROW_TABLES:
+                if table in batch.tables:
+                    self._metrics.rows[table] += batch.tables[table].num_rows
+
+    # What cannot be stored
+
+    def _bury(self, partition: Partition, message: Message, reason: str) -> None:
+        """To the dead-letter topic; the ledger says that these lines are not stored."""
+        self._attempt(lambda: self._dead_letters.put(message, reason), partition, "broker_error")
+        batch = message.batch
+        lines = sum(c.span.lines for c in batch.spans) if batch else 0
+        self._metrics.dead_messages += 1
+        self._metrics.dead_lines += lines
+        what = f"{lines:,} lines" if batch else "a message"
+        self._say(
+            f"error: partition {message.partition}, offset {message.offset}: {what} to the dead letters: {reason}"
+        )
+        if batch is not None and batch.spans:
+            self._note(partition, batch, ledger.merged(batch.spans), "dead")
+
+    def _lost(self, partition: Partition, first: int, end: int) -> None:
+        """Retention has removed messages that nobody has stored: said, counted, and written down where the lines are missed."""
+        self._metrics.lost_messages += end - first
+        self._say(
+            f"error: partition {partition.number}: {end - first:,} messages (offsets {first} to {end - 1}) were removed by retention "
+            "before they were stored; `logproc audit` shows their lines as gaps"
+        )
+        where = Stream(f"kafka:{self._topic}/{partition.number}")
+        # Which lines they had nobody knows: the row is outside of all files, and its bytes are offsets.
+        counts = SpanCounts(Span(0, first, end, first, 0), where)
+        batch = Batch(f"{self._topic}-{partition.number}", first, time.time_ns() // 1000, (), {})
+        self._note(partition, batch, [counts], "lost")
+        # Said once: whoever comes next begins behind it.
+        self._attempt(lambda: self._commit(partition, end, partition.pending_end), partition, "broker_error")
+
+    def _note(self, partition: Partition, batch: Batch, spans: Sequence[SpanCounts], state: str) -> None:
+        rows = ledger.table(batch.collector, batch.seq, "", batch.sealed_at, spans, state=state)
+        # Its own name: the token of the batch itself has to stay free, for the case that it is stored later.
+        noted = replace(
+            batch, spans=(), tables={LEDGER: rows}, encoded=b"", via=f"{self._topic}-{partition.number}",
+            merged=((f"{batch.collector}/{state}", batch.seq),),
+        )  # fmt: skip
+        try:
+            self._write(partition, noted)
+        except Rejected as error:
+            self._say(f"error: the store refused the ledger of these lines too: {error.message}")
+
+
+def _read(messages: Sequence[Message]) -> tuple[list[tuple[Message, Batch]], list[tuple[Message, str]]]:
+    """The batches with their tables, and the messages that are none, with the reason."""
+    batches, bad = [], []
+    for message in messages:
+        if message.batch is None:
+            bad.append((message, message.reason))
+            continue
+        try:
+            batches.append((message, with_tables(message.batch, message.value)))
+        except Foreign as error:
+            bad.append((message, str(error)))
+    return batches, bad
