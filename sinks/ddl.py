@@ -127,16 +127,15 @@ def apply(
     if found == VERSION and not missing and not retain and not path_index:
         return []
     done = [f"made {t}" for t in missing]
-    if missing or found != VERSION:
-        for statement in create(database, layout):
-            connection.command(statement, ConfigError)
-    for upgrade in UPGRADES:
-        # Tables that were made just now are of the newest form already; the statements say IF EXISTS and IF NOT EXISTS.
+    for upgrade in UPGRADES if found else ():
+        # Before what is missing is made: the statements that make it speak of the newest columns.
         if found < upgrade.version:
             for statement in upgrade.statements(database, layout):
                 connection.command(statement, ConfigError)
-            if found:
-                done.append(f"version {upgrade.version}: {upgrade.meaning}")
+            done.append(f"version {upgrade.version}: {upgrade.meaning}")
+    if missing or found != VERSION:
+        for statement in create(database, layout):
+            connection.command(statement, ConfigError)
     if found != VERSION:
         replace_views(connection, database, layout)
     done += _retain(connection, database, layout, existing, retain or {})
