@@ -56,6 +56,12 @@ class Batcher:
             return "bytes"
         return "age" if not 0 <= self._clock() - self._began_at < self._limits.seconds else ""
 
+    def seconds_left(self) -> float:
+        """Until the batch is due by its age; for ever where none was begun."""
+        if self._began_at is None:
+            return float("inf")
+        return max(0.0, self._began_at + self._limits.seconds - self._clock())
+
     def sealed(self) -> None:
         """The next chunk begins another batch."""
         self._began_at, self.lines, self.bytes = None, 0, 0

@@ -122,7 +122,7 @@ class Discovery:
             if container_folder(own_name):
                 self._add_docker(root.path, own_name)
         for path, pod in list(self._pods.items()):
-            namespace, _, uid = pod_folder(Path(path).name) or ("", "", "")
+            namespace, _, uid = pod_folder(path.rpartition("/")[2]) or ("", "", "")
             # Asked each time: labels become known, and change.
             for name in (self._selection.takes_pod(namespace, uid) and pod.entries()) or ():
                 folder = f"{path}/{name}"

@@ -110,7 +110,7 @@ class Pipeline:
         elif not chunks:
             if self._source.finished():
                 return False
-            self._stop.wait(self._source.idle_seconds)
+            self._stop.wait(min(self._source.idle_seconds, self._batcher.seconds_left()))
         self._beat()
         if time.monotonic() - self._gone_at > GONE_EVERY_SECONDS:
             self._gone_at = time.monotonic()

@@ -51,3 +51,5 @@ class Site:
     open: dict[Inode, LogReader] = field(default_factory=dict)
     left: dict[Inode, Left] = field(default_factory=dict)
     streams: set[Key] = field(default_factory=set)
+    stirs: bool = True
+    """Something was written since it was looked at last, or is held open there."""
