@@ -90,7 +90,7 @@ def collector(
             sink,
             keeper,
             framer=Framer(frame_named(options.frame), _open_fragments(spool)),
-            sealer=Sealer(collector_id, node, policy=options.policy),
+            sealer=Sealer(collector_id, node, policy=options.policy, keeps=lambda: sink.limits.keeps),
             node=node,
             first_seq=keeper.next_seq,
             metrics=Metrics(spool_max=options.spool_max if spool else 0),

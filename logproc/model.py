@@ -180,6 +180,8 @@ class SinkLimits:
     """False: nothing is kept on disk before sending (`null:`)."""
     exactly_once: bool = True
     """False: a batch sent again after a crash shows twice (`stdout:`)."""
+    keeps: Mapping[str, float] = field(default_factory=dict)
+    """Seconds that a table keeps its rows, known once the sink is open: older ones are left out. Absent: for ever."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,10 @@ _FRAME_TIME = re.compile(rb"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?)\d*(Z|
 
 
 class Sealer:
-    """Makes batches. `app_and_version` tells them for a stream; by default from the pod's name. `policy` says what is left out."""
+    """Makes batches. `app_and_version` tells them for a stream; by default from the pod's name. `policy` says what is left out.
+
+    `keeps`: seconds that each table of the sink keeps its rows; older ones would vanish there and are left out.
+    """
 
     def __init__(
         self,
@@ -51,8 +54,9 @@ class Sealer:
         node: str,
         app_and_version: Callable[[Stream], tuple[str, str]] | None = None,
         policy: Policy | None = None,
+        keeps: Callable[[], Mapping[str, float]] = dict,
     ) -> None:
-        self._collector, self._node, self._policy = collector, node, policy
+        self._collector, self._node, self._policy, self._keeps = collector, node, policy, keeps
         self._app_and_version = app_and_version or (lambda stream: (app_of(stream.k8s_pod), ""))
 
     def seal(
@@ -105,6 +109,12 @@ class Sealer:
                     arrays = {
                         name: whole.column(name) for name in ("timestamp", *(["doubt"] if "doubt" in arrays else []))
                     }
+            fresh = _fresh(whole, sealed_at, self._keeps().get(table, 0))
+            if fresh is not None:
+                left_out += np.bincount(owner[~fresh], minlength=len(framed))
+                owner = owner[fresh]
+                whole = whole.filter(pa.array(fresh))
+                arrays = {n: whole.column(n) for n in ("timestamp", *(["doubt"] if "doubt" in arrays else []))}
             if whole.num_rows:
                 tables[table] = whole
                 times.add(arrays, owner)
@@ -118,6 +128,15 @@ class Sealer:
             if not f.lost
         ]  # fmt: skip
         return tables, spans
+
+
+def _fresh(rows: pa.RecordBatch, sealed_at: int, seconds: float) -> npt.NDArray[np.bool_] | None:
+    """True for each row that its table still keeps; None where it keeps them all."""
+    if not seconds or not rows.num_rows:
+        return None
+    times = rows.column("timestamp").cast(pa.int64()).to_numpy(zero_copy_only=False)
+    fresh = np.asarray(times >= sealed_at - int(seconds * 1_000_000))
+    return None if fresh.all() else fresh
 
 
 def _one(parts: list[pa.RecordBatch]) -> pa.RecordBatch:
