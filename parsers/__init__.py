@@ -1,25 +1,39 @@
 """Readers of Envoy and Istio access logs, one file per log format, and the compiler of format strings.
 
-    from parsers import compile_format, open_parser, parse_lines
+    from parsers import parse_line, parse_lines
 
-    parse_lines(["[2026-11-21T10:00:00.000Z] \\"GET / HTTP/1.1\\" 200 - ..."]).tables["access_log"].to_pylist()
+    parse_line('[2026-11-21T10:00:00.000Z] "GET / HTTP/1.1" 503 UF ...').flags      # one line: an AccessLogEntry
+    parse_lines(lines).tables["access_log"].to_pandas()                              # many: Arrow, one row for each line
 
 `open_parser` gives what the collector uses: bytes of many streams to typed Arrow columns. A format is `auto` (each stream's is
-detected), a name (`istio`, `istio-1.9`, `T5`, `envoy`, `istio-json` ...), a format string, or JSON.
+detected), a name (`istio`, `istio-1.9`, `T5`, `envoy`, `istio-json` ...), a format string, a JSON template, or a file with one of them
+or with Istio's mesh config. `docs/python.md` shows all of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from logproc.model import Parsed, Parser
+    from parsers.entry import AccessLogEntry, NotAccessLogError
     from parsers.format_string import Format
 
 AUTO = "auto"
 
-__all__ = ["AUTO", "compile_format", "open_parser", "parse_lines", "resolve_format"]
+__all__ = [
+    "AUTO", "AccessLogEntry", "NotAccessLogError", "compile_format", "open_parser", "parse_line", "parse_lines", "resolve_format",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Classes are loaded when they are asked for: pydantic takes as long as all else together."""
+    if name in ("AccessLogEntry", "NotAccessLogError"):
+        from parsers import entry
+
+        return getattr(entry, name)
+    raise AttributeError(f"module 'parsers' has no attribute {name!r}")
 
 
 def compile_format(text: str, *, omit_empty_values: bool = False) -> Format:
@@ -49,3 +63,10 @@ def parse_lines(lines: Sequence[str | bytes], format: str | Format = AUTO) -> Pa
 
     data = b"".join((line.encode() if isinstance(line, str) else line).rstrip(b"\n") + b"\n" for line in lines)
     return open_parser(format).parse([Text("lines", PLAIN, data, len(lines))])
+
+
+def parse_line(line: str | bytes, format: str | Format = AUTO) -> AccessLogEntry:
+    """Read one access-log line. Raises NotAccessLogError for a line that is none."""
+    from parsers import entry
+
+    return entry.parse_line(line, format)

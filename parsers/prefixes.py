@@ -53,14 +53,19 @@ _LIKELY = re.compile(
     + rb'|(?:%s )(?="(?:[A-Z]{3,16} [^"]* HTTP/[0-9.]+|- - -)" [0-9]{1,3} )' % _NAME
 )
 _COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
+_MARK = b"\xef\xbb\xbf"
+"""The mark with which some editors begin a file."""
+_STRIPPED = (b"\x1b", b"\xef", b" ", b"\t")
+_BEGINNINGS = (b"[", b"{", b'"')
 _PREFIX_BYTES = 600
 _MOST_BYTES = 1 << 20
 
 
 def split(line: bytes) -> Prefixed | None:
     """The line behind a prefix that is known by its shape; None where it has none."""
-    if line[:1] == b"\x1b" or b"\x1b[" in line[:_PREFIX_BYTES]:
-        line = _COLOUR.sub(b"", line[:_PREFIX_BYTES]) + line[_PREFIX_BYTES:]
+    whole = line
+    if line[:1] in _STRIPPED or b"\x1b[" in line[:_PREFIX_BYTES]:
+        line = _COLOUR.sub(b"", line[:_PREFIX_BYTES].removeprefix(_MARK).lstrip(b" \t")) + line[_PREFIX_BYTES:]
     found = _CERTAIN.match(line)
     if found is not None:
         told = found.groupdict()
@@ -68,7 +73,7 @@ def split(line: bytes) -> Prefixed | None:
         return Prefixed(line[found.end() :], [w or b"" for w in words], certain=True)
     found = _LIKELY.match(line)
     if found is None:
-        return None
+        return None if line is whole or not line.startswith(_BEGINNINGS) else Prefixed(line, [b""] * 3, certain=False)
     told = found.groupdict()
     words = [
         told["time"] or told["composed"] or told["sterned"] or told["sent"],

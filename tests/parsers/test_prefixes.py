@@ -38,6 +38,9 @@ PREFIXES = {
     "syslog": ("Nov 21 10:15:43 node-1 envoy[123]: ", None, None),
     "syslog, ISO": (f"<14>1 {NANO} node-1 envoy[123]: ", None, None),
     "ambassador": ("ACCESS ", None, None),
+    "a mark of UTF-8": ("\ufeff", None, None),
+    "indented": ("    ", None, None),
+    "colour alone": ("\x1b[32m", None, None),
 }
 RECORDS = {
     "docker": ({"log": "{}\n", **DOCKER}, None, None),
