@@ -1,4 +1,4 @@
-"""`make bench [ONLY=parse,store,memory]`: prints one table per subject."""
+"""`make bench [ONLY=parse,store,memory,collect]`: prints one table per subject."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench import data
+from tests.bench.collecting import collect
 from tests.bench.measure import Run, in_turn, median, python, run
 
 LOGPROC = [sys.executable, "-m", "logproc"]
@@ -118,7 +119,7 @@ def memory(repeats: int) -> None:
     big.unlink()
 
 
-SUBJECTS: dict[str, Callable[[int], None]] = {"parse": parse, "store": store, "memory": memory}
+SUBJECTS: dict[str, Callable[[int], None]] = {"parse": parse, "store": store, "memory": memory, "collect": collect}
 
 
 def main() -> None:
