@@ -36,6 +36,13 @@ class Stretch:
     inner: list[str | Field] = field(default_factory=list)
     """The parts between lead and trail."""
 
+    @property
+    def blanks(self) -> int | None:
+        """How many blanks stand in it; None: any number, since its one value can hold some."""
+        if self.quoted and len(self.cells) == 1:
+            return None
+        return self.lead.count(b" ") + max(len(self.cells) - 1, 0) + self.trail.count(b" ")
+
 
 def stretches(parts: Sequence[str | Field]) -> list[Stretch] | None:
     """The stretches of a format, quoted ones at odd places; None where its quotes and blanks do not divide it so."""

@@ -8,8 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import repeat
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from logproc.columns import WORD
 from parsers import kernels, values
@@ -17,6 +20,7 @@ from parsers.arrow import Array, Batch, pa
 from parsers.fields import SCHEMA
 
 INBOUND = "inbound"
+DIRECTION, PORT, SERVICE, SUBSET = "direction", "upstream_port", "upstream_service", "upstream_subset"
 HTTP, TCP = "http", "tcp"
 
 Columns = dict[str, Array]
@@ -39,23 +43,50 @@ _SLASH = 47
 _KNOWN_PATHS = 1 << 14
 _LONGEST_KNOWN = 512
 """Paths whose template is remembered from chunk to chunk, and their characters: at most some 10 MB."""
-_known: dict[str, str] = {}
 
 
-def path_templates(paths: Array) -> list[str]:
-    """`values.path_template` of many paths at once; what was seen in an earlier chunk is not read again."""
-    texts = paths.to_pylist()
-    new = [i for i, text in enumerate(texts) if text not in _known]
-    found: list[str] = [_known.get(text, "") for text in texts]
-    if new:
-        if len(_known) + len(new) > _KNOWN_PATHS:
-            _known.clear()
-        read = _path_templates(paths if len(new) == len(texts) else paths.take(pa.array(new)))
-        for i, template in zip(new, read, strict=True):
-            found[i] = template
-            if len(texts[i]) <= _LONGEST_KNOWN and len(_known) < _KNOWN_PATHS:
-                _known[texts[i]] = template
-    return found
+class _Templates:
+    """Templates by number, and which one each known path has."""
+
+    def __init__(self) -> None:
+        self.texts: list[str] = []
+        self._number: dict[str, int] = {}
+        self._of_path: dict[str, int] = {}
+
+    def numbers(self, paths: Array) -> npt.NDArray[np.int64]:
+        """The number of each path's template; what was seen in an earlier chunk is not read again."""
+        if len(self._of_path) > _KNOWN_PATHS or len(self.texts) > _KNOWN_PATHS:
+            self.__init__()  # type: ignore[misc]
+        texts = paths.to_pylist()
+        found = np.fromiter(map(self._of_path.get, texts, repeat(-1)), np.int64, len(texts))
+        new = np.flatnonzero(found < 0)
+        if len(new):
+            read = _path_templates(paths if len(new) == len(texts) else paths.take(pa.array(new)))
+            for i, template in zip(new.tolist(), read, strict=True):
+                number = self._number.get(template)
+                if number is None:
+                    number = self._number[template] = len(self.texts)
+                    self.texts.append(template)
+                found[i] = number
+                if len(texts[i]) <= _LONGEST_KNOWN:
+                    self._of_path[texts[i]] = number
+        return found
+
+
+_templates = _Templates()
+
+
+def path_templates(paths: Array) -> Array:
+    """`values.path_template` of each path (strings), as a dictionary array."""
+    distinct = paths.dictionary_encode()
+    numbers = _templates.numbers(distinct.dictionary)
+    if distinct.null_count:
+        numbers, code = (
+            np.append(numbers, -1),
+            np.where(np.asarray(distinct.is_valid()), kernels.codes(distinct), len(numbers)),
+        )
+        return kernels.renumbered(code, numbers, _templates.texts)
+    return kernels.renumbered(kernels.codes(distinct), numbers, _templates.texts)
 
 
 def _path_templates(paths: Array) -> list[str]:
@@ -90,51 +121,54 @@ def derive(columns: Columns, rows: int, *, has_request: bool, has_code: bool) ->
     """Add the columns that follow from those that are there. `has_request`: the format prints method, path or protocol."""
     path = columns.get("path")
     if path is not None:
-        distinct = path.dictionary_encode()
-        columns["path_template"] = kernels.mapped(distinct, path_templates(distinct.dictionary))
+        columns["path_template"] = path_templates(path)
     cluster = columns.get("upstream_cluster")
-    if cluster is not None:
+    if cluster is not None and DIRECTION not in columns:
         _from_cluster(columns, cluster, columns.get("requested_server_name"))
     columns["log_type"] = _log_type(columns, rows, has_request=has_request, has_code=has_code)
 
 
+def of_cluster(cluster: str, server_name: str | None) -> dict[str, str | None]:
+    """The columns that a cluster tells; of an inbound one, which names no caller's choice, the SNI tells service and subset."""
+    found = values.cluster(cluster)
+    service, subset = found.service, found.subset
+    if found.direction == INBOUND:
+        asked = values.sni(server_name) if server_name is not None else None
+        service, subset = (asked.service, asked.subset) if asked else (service, None)
+    return {
+        DIRECTION: found.direction,
+        PORT: None if found.port is None else str(found.port),
+        SERVICE: service,
+        SUBSET: subset,
+    }
+
+
 def _from_cluster(columns: Columns, cluster: Array, server_name: Array | None) -> None:
-    known = [values.cluster(v) for v in cluster.dictionary.to_pylist()]
-    columns["direction"] = kernels.mapped(cluster, [c.direction for c in known])
-    ports = np.array([c.port or 0 for c in known] or [0], np.uint16)
-    has_port = np.array([c.port is not None for c in known] or [False])
-    code, there = kernels.codes(cluster), kernels.valid(cluster)
-    ported = has_port[code]
-    columns["upstream_port"] = kernels.masked(ports[code], pa.uint16(), ported if there is None else ported & there)
-
-    names: dict[str, int] = {}
-    server = server_name
-    read = [values.sni(v) for v in server.dictionary.to_pylist()] if server is not None else []
-    # One more row and column for null; what a pair of cluster and SNI says is looked up in a table of all pairs.
-    pairs = np.full((2, len(known) + 1, len(read) + 1), -1, np.int32)
-    for i, c in enumerate(known):
-        if c.direction == INBOUND:
-            pairs[0, i] = _code(names, c.service)
-            for j, s in enumerate(read):
-                if s is not None:
-                    pairs[0, i, j], pairs[1, i, j] = _code(names, s.service), _code(names, s.subset)
-        else:
-            pairs[0, i], pairs[1, i] = _code(names, c.service), _code(names, c.subset)
-    left = code if there is None else np.where(there, code, len(known))
-    texts = pa.array(list(names), pa.string())
-    if server is None or all(s is None for s in read) or not any(c.direction == INBOUND for c in known):
-        service, subset = pairs[0, :, -1][left], pairs[1, :, -1][left]
-    else:
-        there = kernels.valid(server)
-        right = kernels.codes(server) if there is None else np.where(there, kernels.codes(server), len(read))
-        pair = left.astype(np.int64) * (len(read) + 1) + right
-        service, subset = pairs[0].ravel()[pair], pairs[1].ravel()[pair]
-    for column, found in (("upstream_service", service), ("upstream_subset", subset)):
-        columns[column] = kernels.word(np.maximum(found, 0), texts, found >= 0) if names else pa.nulls(len(found), WORD)
+    """The same for columns: once for each pair of cluster and SNI."""
+    clusters = [*cluster.dictionary.to_pylist(), None]
+    names = [*(server_name.dictionary.to_pylist() if server_name is not None else []), None]
+    left, right = _codes_or_last(cluster), np.zeros(len(cluster), np.int32)
+    if server_name is not None:
+        right = _codes_or_last(server_name)
+    pairs, code = np.unique(left.astype(np.int64) * len(names) + right, return_inverse=True)
+    read: list[dict[str, str | None]] = []
+    for pair in pairs.tolist():
+        text = clusters[pair // len(names)]
+        read.append({} if text is None else of_cluster(text, names[pair % len(names)]))
+    for name in (DIRECTION, SERVICE, SUBSET):
+        known: dict[str, int] = {}
+        numbers = [-1 if v is None else known.setdefault(v, len(known)) for v in (r.get(name) for r in read)]
+        columns[name] = kernels.renumbered(code.astype(np.int32), np.array(numbers, np.int32), list(known))
+    by_pair = np.array([int(r.get(PORT) or -1) for r in read], np.int32)
+    ports: npt.NDArray[np.int32] = by_pair[code]
+    columns[PORT] = kernels.masked(ports.astype(np.uint16), pa.uint16(), ports >= 0)
 
 
-def _code(names: dict[str, int], text: str | None) -> int:
-    return -1 if text is None else names.setdefault(text, len(names))
+def _codes_or_last(array: Array) -> npt.NDArray[np.int32]:
+    """The code of each row's value; of null one more than the last."""
+    there = kernels.valid(array)
+    found: npt.NDArray[np.int32] = kernels.codes(array)
+    return found if there is None else np.where(there, found, np.int32(len(array.dictionary)))
 
 
 def _log_type(columns: Columns, rows: int, *, has_request: bool, has_code: bool) -> Array:
@@ -162,8 +196,12 @@ def batch(columns: Columns, rows: int, further: dict[str, Array] | None = None) 
         if array is None:
             array = pa.nulls(rows, one.type)
         arrays.append(array)
-    fields = list(SCHEMA)
-    for name, array in (further or {}).items():
-        arrays.append(array)
-        fields.append(pa.field(name, array.type))
-    return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
+    more = further or {}
+    arrays.extend(more.values())
+    return pa.RecordBatch.from_arrays(arrays, schema=_schema(tuple(more)))
+
+
+@lru_cache(16)
+def _schema(further: tuple[str, ...]) -> Any:
+    """The schema of a batch of access_log with these columns of its frame."""
+    return pa.schema([*SCHEMA, *(pa.field(name, WORD) for name in further)])

@@ -1,4 +1,4 @@
-"""Neighbouring fields of few values (code, flags, details), read as one text, once for each distinct one."""
+"""Fields of few values (code, flags, details; authority, host, cluster), read together as one text, once for each distinct one."""
 
 from __future__ import annotations
 
@@ -8,92 +8,224 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from parsers import kernels, values
+from parsers import derived, kernels, values
 from parsers.arrow import Array, pa
-from parsers.cells import Stretch
+from parsers.cells import Cell, Stretch
 from parsers.derived import Columns
 from parsers.exact import exact_pattern
 from parsers.fields import Field
 from parsers.kernels import Mask
-from parsers.operators import Kind
+from parsers.operators import NUMBER_COLUMNS
 
-FEW_VALUES = {
-    "response_code",
-    "response_flags",
-    "response_code_details",
-    "connection_termination_details",
-    "upstream_transport_failure_reason",
-}
+TOGETHER = (
+    {
+        "method",
+        "protocol",
+        "response_code",
+        "response_flags",
+        "response_code_details",
+        "connection_termination_details",
+        "upstream_transport_failure_reason",
+    },
+    {
+        "authority",
+        "upstream_host",
+        "upstream_cluster",
+        "downstream_local_address",
+        "requested_server_name",
+        "route_name",
+    },
+    {"x_forwarded_for", "user_agent"},
+)
+"""Columns that tell of one thing (what was answered, where it went, who asked): together they have few values."""
 REMEMBERED_TEXTS = 1 << 14
+ENOUGH_ROWS = 256
+SKIPPED_CHUNKS = 16
+"""Where the texts of a joint turned out to be many, it is not tried again before so many chunks."""
+_LONGEST_CODE = 4
+_SERVICE, _SERVER_NAME = derived.SERVICE, "requested_server_name"
+
+Place = tuple[int, int]
+"""A cell: its stretch, and its number there."""
+Run = tuple[Place, Place]
+"""Neighbouring cells, from the first to the last one."""
+
+
+@dataclass(slots=True)
+class _Known:
+    """Values that were read, each once: for every text, the numbers of its fields' values (-1 for a missing one)."""
+
+    is_number: tuple[bool, ...]
+    texts: dict[str, int] = field(default_factory=dict)
+    """The row of each text; -1 for one that does not fit."""
+    rows: list[tuple[int, ...]] = field(default_factory=list)
+    values: list[list[str]] = field(default_factory=list)
+    numbers: list[dict[str, int]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget all."""
+        self.texts, self.rows = {}, []
+        self.values = [[] for _ in self.is_number]
+        self.numbers = [{} for _ in self.is_number]
+
+    def number(self, column: int, value: str | int | None) -> int:
+        """The number of a column's value, a number's own one; -1 for none."""
+        if value is None or value == "":
+            return -1 if value is None or self.is_number[column] else self._numbered(column, value)
+        return int(value) if self.is_number[column] else self._numbered(column, str(value))
+
+    def _numbered(self, column: int, value: str) -> int:
+        found = self.numbers[column].get(value)
+        if found is None:
+            found = self.numbers[column][value] = len(self.values[column])
+            self.values[column].append(value)
+        return found
 
 
 @dataclass(slots=True)
 class Joint:
-    """Neighbouring stretches `first` to `last` whose fields have few values: read as one text, once per distinct one."""
+    """Cells whose fields have few values together: read as one text, once per distinct one. Its `runs` need not be neighbours."""
 
-    first: int
-    last: int
+    runs: tuple[Run, ...]
+    places: tuple[Place, ...]
     fields: tuple[Field, ...]
     pattern: re.Pattern[bytes]
-    known: dict[str, tuple[str | None, ...] | None] = field(default_factory=dict)
+    """Of all runs, each but the last with the mark (a blank or a quote) after it, which ends it."""
+    columns: tuple[str, ...]
+    """What it fills: a column for each field, and those that its cluster tells."""
+    known: _Known
+    skipped: int = 0
 
-    def read(self, text: str) -> tuple[str | None, ...] | None:
-        """The values, None for missing ones; None for a text that does not fit."""
+    def read(self, text: str) -> int:
+        """The row of a text's values; -1 for a text that does not fit."""
         found = self.pattern.fullmatch(text.encode())
         if found is None:
+            return -1
+        read = {
+            one.column: None if group == b"-" else group.decode()
+            for one, group in zip(self.fields, found.groups(), strict=True)
+        }
+        code = read.get("response_code")
+        if code and (not code.isascii() or not code.isdigit() or len(code) > _LONGEST_CODE):
+            return -1
+        flags, cluster = read.get("response_flags"), read.get("upstream_cluster")
+        if flags is not None:
+            read["response_flags"] = values.flags(flags)
+        if cluster is not None:
+            read["upstream_cluster"] = derived.cluster_name(cluster)
+            if _SERVICE in self.columns:
+                read |= derived.of_cluster(cluster, read.get(_SERVER_NAME))
+        self.known.rows.append(tuple(self.known.number(i, read.get(c)) for i, c in enumerate(self.columns)))
+        return len(self.known.rows) - 1
+
+
+def joints(found: Sequence[Stretch]) -> list[Joint]:
+    """The groups of cells that are read so."""
+    made: list[Joint] = []
+    for names in TOGETHER:
+        runs: list[list[Place]] = []
+        before = False
+        for i, one in enumerate(found):
+            for n, cell in enumerate(one.cells):
+                if _joins(cell, names):
+                    if before:
+                        runs[-1].append((i, n))
+                    else:
+                        runs.append([(i, n)])
+                before = _joins(cell, names)
+        joint = _joint(found, runs) if sum(map(len, runs)) > 1 else None
+        if joint is not None:
+            made.append(joint)
+    return made
+
+
+def _joins(cell: Cell, names: set[str]) -> bool:
+    return cell.field is not None and cell.field.column in names and not cell.prefix and not cell.suffix
+
+
+def _joint(found: Sequence[Stretch], runs: Sequence[Sequence[Place]]) -> Joint | None:
+    pattern = b""
+    held: list[Field] = []
+    for i, run in enumerate(runs):
+        parts = _parts(found, run)
+        one = exact_pattern(parts)
+        if one is None:
             return None
-        read = tuple(None if g == b"-" else g.decode() for g in found.groups())
-        for one, value in zip(self.fields, read, strict=True):
-            if one.kind is Kind.NUMBER and value and (not value.isascii() or not value.isdigit() or len(value) > 4):
-                return None
-        return read
+        opening = 1 if found[run[0][0]].quoted else 0
+        pattern += one.pattern[opening:] + (_mark_after(found, run[-1]) if i < len(runs) - 1 else b"")
+        held += [p for p in parts if isinstance(p, Field)]
+    columns = tuple(f.column for f in held)
+    if "upstream_cluster" in columns and (_SERVER_NAME in columns or not _names(found) & {_SERVER_NAME}):
+        columns += (derived.DIRECTION, derived.PORT, _SERVICE, derived.SUBSET)
+    return Joint(
+        tuple((run[0], run[-1]) for run in runs),
+        tuple(place for run in runs for place in run),
+        tuple(held),
+        re.compile(pattern),
+        columns,
+        _Known(tuple(c in NUMBER_COLUMNS or c == derived.PORT for c in columns)),
+    )
 
 
-def joints(found: Sequence[Stretch], *, framed: bool) -> list[Joint]:
-    """The runs of stretches that are read so; with a frame its words stand in the first stretch, which is left out."""
-    found_joints: list[Joint] = []
-    start = 1 if framed else 0
-    while start < len(found):
-        stop = start
-        while stop < len(found) and _has_few_values(found[stop]):
-            stop += 1
-        if sum(len(s.cells) for s in found[start:stop]) > 1:
-            parts: list[str | Field] = []
-            for i in range(start, stop):
-                parts += ['"', found[i].lead.decode()] if i > start else []
-                parts += [*found[i].inner, found[i].trail.decode() if i < stop - 1 else ""]
-            pattern = exact_pattern([p for p in parts if p != ""])
-            if pattern is not None:
-                found_joints.append(Joint(start, stop - 1, tuple(p for p in parts if isinstance(p, Field)), pattern))
-        start = max(stop, start + 1)
-    return found_joints
+def _names(found: Sequence[Stretch]) -> set[str]:
+    return {c.field.column for s in found for c in s.cells if c.field is not None}
 
 
-def _has_few_values(one: Stretch) -> bool:
-    return bool(one.cells) and all(c.field is not None and c.field.column in FEW_VALUES for c in one.cells)
+def _mark_after(found: Sequence[Stretch], place: Place) -> bytes:
+    stretch, number = place
+    if number < len(found[stretch].cells) - 1 or found[stretch].trail:
+        return b" "
+    return b'"'
+
+
+def _parts(found: Sequence[Stretch], run: Sequence[Place]) -> list[str | Field]:
+    """Fields and literals of a run; the quote before it, where it begins within quotes."""
+    parts: list[str | Field] = ['"'] if found[run[0][0]].quoted else []
+    before: Place | None = None
+    for stretch, number in run:
+        if before is not None and before[0] == stretch:
+            parts.append(" ")
+        elif before is not None:
+            between = found[before[0]].trail.decode()
+            for i in range(before[0] + 1, stretch + 1):
+                between += '"' + found[i].lead.decode()  # those between have nothing but literals
+            parts.append(between)
+        held = found[stretch].cells[number].field
+        parts += [held] if held is not None else []
+        before = (stretch, number)
+    return parts
+
+
+def pays(joint: Joint, texts: Array) -> bool:
+    """Whether there are so few distinct ones (of a dictionary array) that reading each costs little."""
+    few = len(texts) < ENOUGH_ROWS or len(texts.dictionary) * 4 <= len(texts)
+    joint.skipped = 0 if few else SKIPPED_CHUNKS
+    return few
 
 
 def fill(columns: Columns, joint: Joint, array: Array, good: Mask) -> None:
     """Add the columns of a joint from its texts (a dictionary array); rows that do not fit are cleared in `good`."""
     texts = array.dictionary.to_pylist()
     known = joint.known
-    if len(known) > REMEMBERED_TEXTS:
+    if len(known.texts) > REMEMBERED_TEXTS:
         known.clear()
-    read: list[tuple[str | None, ...] | None] = []
+    rows: list[int] = []
     for text in texts:
-        if text not in known:
-            known[text] = joint.read(text)
-        read.append(known[text])
+        row = known.texts.get(text)
+        if row is None:
+            row = known.texts[text] = joint.read(text)
+        rows.append(row)
     code = kernels.codes(array)
-    if None in read:
-        good &= np.array([r is not None for r in read])[code]
-    for i, one in enumerate(joint.fields):
-        column = [None if r is None else r[i] for r in read]
-        if one.kind is Kind.NUMBER:
-            numbers = np.array([int(v) if v else 0 for v in column], np.uint16)
-            there = np.array([bool(v) for v in column])
-            columns[one.column] = kernels.masked(numbers[code], pa.uint16(), there[code])
-        elif one.kind is Kind.FLAGS:
-            columns[one.column] = kernels.mapped(array, [None if v is None else values.flags(v) for v in column])
+    if -1 in rows:
+        good &= (np.array(rows) >= 0)[code]
+    nothing = (-1,) * len(joint.columns)
+    table = np.array([known.rows[r] if r >= 0 else nothing for r in rows], np.int32).reshape(-1, len(joint.columns)).T
+    for name, is_number, column, texts_of in zip(joint.columns, known.is_number, table, known.values, strict=True):
+        if is_number:
+            numbers = column.take(code)
+            columns[name] = kernels.masked(numbers.astype(np.uint16), pa.uint16(), numbers >= 0)
         else:
-            columns[one.column] = kernels.mapped(array, column)
+            columns[name] = kernels.renumbered(code, column, texts_of)

@@ -25,7 +25,7 @@ Bytes = npt.NDArray[np.uint8]
 COLON = 58
 MAX_PORT = 65535
 
-_INTEGER = {16: pa.uint16(), 32: pa.uint32(), 64: pa.uint64()}
+INTEGER = {16: pa.uint16(), 32: pa.uint32(), 64: pa.uint64()}
 _SURE_DIGITS = {16: 4, 32: 9, 64: 18}
 """Digits that always fit; longer numbers are left to the strict reader."""
 
@@ -65,7 +65,7 @@ def codes(array: Array) -> npt.NDArray[np.int32]:
     indices = array.indices
     buffer = indices.buffers()[1]
     found = np.frombuffer(buffer, np.int32)[indices.offset : indices.offset + len(indices)]
-    return found if indices.null_count == 0 else np.where(np.asarray(indices.is_valid()), found, 0)
+    return found if indices.null_count == 0 else np.where(np.asarray(indices.is_valid()), found, np.int32(0))
 
 
 def strip(array: Array, prefix: bytes, suffix: bytes) -> tuple[Array, Mask]:
@@ -98,7 +98,7 @@ def number(array: Array, bits: int) -> tuple[Array, Mask | None]:
         wrong = np.concatenate(([0], np.cumsum((used < 48) | (used > 57))))
         bad = (np.diff(wrong[ends - ends[0]]) > 0) | (lengths > _SURE_DIGITS[bits])
         array = pc.if_else(pa.array(bad), None, array)
-    return array.cast(_INTEGER[bits]), None if bad is None else ~bad
+    return array.cast(INTEGER[bits]), None if bad is None else ~bad
 
 
 def timestamp(array: Array, layout: TimeLayout, prefix: int = 0, suffix: int = 0) -> tuple[Array, Mask]:
@@ -120,7 +120,12 @@ def timestamp(array: Array, layout: TimeLayout, prefix: int = 0, suffix: int = 0
             which = np.flatnonzero(lengths == width)
             cells = data[ends[which][:, None] + np.arange(prefix, width - suffix)]
             out[which], good[which] = layout.column(cells)
-    return pa.Array.from_buffers(TIMESTAMP, rows, [None, pa.py_buffer(out)]), good
+    return times(out), good
+
+
+def times(micros: Ints) -> Array:
+    """Microseconds since 1970 as timestamps."""
+    return pa.Array.from_buffers(TIMESTAMP, len(micros), [None, pa.py_buffer(micros)])
 
 
 _NIBBLE = np.full(256, 255, np.uint8)
@@ -140,29 +145,42 @@ def uuid(array: Array) -> tuple[Array, Array | None]:
     if which is not None and count * 36 != ends[-1] - ends[0]:
         # Arrow puts them side by side faster than an index of every byte does.
         ends, data = parts(array.take(pa.array(which)))
-    values, good = _hex_values(data[ends[0] : ends[-1]].reshape(count, 36))
-    if which is None and good is None:
-        return pa.Array.from_buffers(UUID, rows, [None, pa.py_buffer(values)]), None
-    out = np.zeros((rows, 16), np.uint8)
-    known = np.zeros(rows, bool)
-    kept = slice(None) if good is None else good
-    places = np.arange(rows) if which is None else which
-    out[places[kept]] = values[kept]
-    known[places[kept]] = True
-    ids = pa.Array.from_buffers(UUID, rows, [_bitmap(known), pa.py_buffer(out)])
+    ids, known = uuid_cells(data[ends[0] : ends[-1]].reshape(count, 36), which, rows)
     there = valid(array)
-    if (known if there is None else known | ~there).all():
+    if known is None or (known if there is None else known | ~there).all():
         return ids, None
     return ids, pc.if_else(pa.array(known), None, array)
+
+
+def uuid_cells(cells: Bytes, rows: Ints | None, count: int) -> tuple[Array, Mask | None]:
+    """Texts of 36 characters as the UUIDs of these `rows` (None: all) of `count`, and which rows are UUIDs (None: all)."""
+    values, good = _hex_values(cells)
+    if rows is None and good is None:
+        return pa.Array.from_buffers(UUID, count, [None, pa.py_buffer(values)]), None
+    out = np.zeros((count, 16), np.uint8)
+    known = np.zeros(count, bool)
+    places = np.arange(count) if rows is None else rows
+    if good is not None:
+        places, values = places[good], values[good]
+    out[places] = values
+    known[places] = True
+    return pa.Array.from_buffers(UUID, count, [_bitmap(known), pa.py_buffer(out)]), known
+
+
+_UUID_PARTS = np.dtype([("a", "V8"), ("-a", "u1"), ("b", "V4"), ("-b", "u1"), ("c", "V4"), ("-c", "u1"), ("d", "V4"), ("-d", "u1"), ("e", "V12")])  # fmt: skip
+_HEX_PARTS = np.dtype([("a", "V8"), ("b", "V4"), ("c", "V4"), ("d", "V4"), ("e", "V12")])
 
 
 def _hex_values(cells: Bytes) -> tuple[Bytes, Mask | None]:
     """The 16 bytes of each row of 36 characters, and which rows are UUIDs (None: all; then the C library has read them, much faster)."""
     count = len(cells)
-    bare = cells.tobytes().translate(None, b"-")
-    if len(bare) == 32 * count and all(bool((cells[:, at] == 45).all()) for at in (8, 13, 18, 23)):
+    parts = np.ascontiguousarray(cells).view(_UUID_PARTS)[:, 0]
+    if all(bool((parts[f"-{n}"] == 45).all()) for n in "abcd"):
+        bare = np.empty(count, _HEX_PARTS)
+        for n in "abcde":
+            bare[n] = parts[n]
         try:
-            return np.frombuffer(binascii.unhexlify(bare), np.uint8).reshape(count, 16), None
+            return np.frombuffer(binascii.unhexlify(bare.data), np.uint8).reshape(count, 16), None
         except ValueError:
             pass  # a character that is no hex digit: find out where
     good = (cells[:, (8, 13, 18, 23)] == 45).all(axis=1)
@@ -199,17 +217,31 @@ def address(array: Array, read: Callable[[str], tuple[str | None, int | None]]) 
     cuts[0:-1:2], cuts[1::2], cuts[-1] = ends[:-1], np.where(plain, colon + ends[0], ends[1:]), ends[-1]
     pieces = pa.StringArray.from_buffers(2 * rows, pa.py_buffer(cuts), array.buffers()[2])
     hosts = pieces.take(pa.array(np.arange(0, 2 * rows, 2, dtype=np.int32))).dictionary_encode()
+    return addresses(hosts, port, plain, valid(array), lambda which: array.take(pa.array(which)), read)
+
+
+def addresses(  # noqa: PLR0917  what is known of each row
+    hosts: Array,
+    port: npt.NDArray[np.uint64],
+    plain: Mask,
+    there: Mask | None,
+    texts: Callable[[Ints], Array],
+    read: Callable[[str], tuple[str | None, int | None]],
+) -> tuple[Array, Array]:
+    """Hosts and ports where `plain` says that they are `host:port` cut at the last colon; the others, `texts(rows)`, are left to `read`.
+
+    `there`: which are not null (None: all).
+    """
+    rows = len(hosts)
     names, letters = parts(hosts.dictionary)
     strange = ~_HOST_BYTE[letters]
     if strange.any():
         sums = np.concatenate(([0], np.cumsum(strange)))
         plain &= ~(np.diff(sums[names]) > 0)[codes(hosts)]
-    there = valid(array)
     known = plain if there is None else plain & there
     rest = np.flatnonzero(~known if there is None else ~plain & there)
     if len(rest):
-        texts = array.take(pa.array(rest))
-        read_rest = [read(t) for t in texts.to_pylist()]
+        read_rest = [read(t) for t in texts(rest).to_pylist()]
         index = np.full(rows, -1, np.int64)
         index[rest] = np.arange(len(rest))
         port[rest] = [p or 0 for _, p in read_rest]
@@ -260,6 +292,11 @@ def _short_number(used: Bytes, starts: Offsets, stops: Offsets) -> tuple[npt.NDA
     return value, fit
 
 
+def with_null_texts(array: Array, which: Mask) -> Array:
+    """Strings with null where `which` says."""
+    return pc.if_else(pa.array(which), None, array)
+
+
 def with_nulls(array: Array, there: Mask) -> Array:
     """The same with null where `there` is false."""
     return word(codes(array), array.dictionary, there)
@@ -277,9 +314,33 @@ def mapped(array: Array, new: Sequence[str | None]) -> Array:
     """A dictionary array whose values are replaced: `new[i]` for the dictionary's i-th value, None for null; equal ones become one."""
     at: dict[str, int] = {}
     table = np.array([-1 if v is None else at.setdefault(v, len(at)) for v in new], np.int32)
+    return recoded(array, table, pa.array(list(at), pa.string()))
+
+
+def recoded(array: Array, table: npt.NDArray[np.int32], values: Array) -> Array:
+    """A dictionary array whose i-th value becomes `values[table[i]]`; null where that is below 0."""
     if len(table) == 0:
         return pa.nulls(len(array), WORD)
-    code = table[codes(array)]
+    code = table.take(codes(array))
     there = valid(array)
+    if table.min() >= 0:
+        return word(code, values, there)
     known = code >= 0 if there is None else (code >= 0) & there
-    return word(np.where(known, code, 0), pa.array(list(at), pa.string()), known)
+    return word(np.maximum(code, 0, out=code), values, known)
+
+
+def renumbered(code: npt.NDArray[np.int32], numbers: npt.NDArray[np.signedinteger[Any]], known: Sequence[str]) -> Array:
+    """A dictionary array of the texts `known[numbers[code]]` (null below 0) that holds no text but those that are there."""
+    seen = np.zeros(len(known) + 1, bool)
+    seen[numbers] = True  # -1 is the last one
+    used = np.flatnonzero(seen[:-1])
+    table = np.full(len(known) + 1, -1, np.int32)
+    table[used] = np.arange(len(used))
+    texts = pa.array([known[i] for i in used.tolist()], pa.string())
+    found = table[numbers].take(code)
+    if not seen[-1]:
+        return word(found, texts)
+    if len(used) == 0:
+        return pa.nulls(len(code), WORD)
+    there = found >= 0
+    return word(np.maximum(found, 0, out=found), texts, there)

@@ -1,8 +1,8 @@
-"""Which lines of a chunk have as many quotes as a format, and where, found for all lines at once."""
+"""Where the blanks, quotes and newlines of a chunk stand, found for all lines at once."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -13,8 +13,8 @@ Positions = npt.NDArray[np.int32]
 Indices = npt.NDArray[np.int64]
 Mask = npt.NDArray[np.bool_]
 
-QUOTE, NEWLINE, BLANK = 34, 10, 32
-SLAB_BYTES = 1 << 18
+QUOTE, NEWLINE, BLANK, EXCLAMATION = 34, 10, 32, 33
+SLAB_BYTES = 1 << 17
 """Bytes compared at a time: the results stay in the second-level cache, which halves the cost per line."""
 MAX_LINE_BYTES = 1 << 20
 
@@ -23,98 +23,105 @@ MAX_LINE_BYTES = 1 << 20
 class Selected:
     """Lines with the right number of quotes, in UTF-8 and without control characters.
 
-    `chunk` holds them, `lines` are their numbers (None: all). `starts`, `ends`: where each begins, and its newline;
-    `quotes[i]`: where the i-th quote of each stands.
+    `marks`: where each blank, quote and newline of the chunk stands. A *rank* is a number into it: `ranks[0]` is that of the newline
+    before each line (-1 for the first), `ranks[i]` that of its i-th quote, the last row that of its own newline. So the k-th blank
+    after the i-th quote stands at `marks[ranks[i] + k]`, and two neighbouring rows tell how many blanks stand between.
+    `lines`: the numbers of these lines. `all_starts`, `all_ends`: where every line of the chunk begins, and its newline.
     """
 
-    chunk: bytes
-    lines: Indices | None
-    starts: Positions
-    ends: Positions
-    quotes: Positions
+    data: bytes
+    content: Bytes
+    lines: Indices
+    marks: Positions
+    ranks: Indices
     all_starts: Positions
     all_ends: Positions
-    """The same of all lines, in the data they came from."""
+    _places: dict[tuple[int, int], Positions] = field(default_factory=dict, repr=False)
+
+    def only(self, which: Mask) -> Selected:
+        """The lines that `which` says."""
+        if which.all():
+            return self
+        return replace(self, lines=self.lines[which], ranks=self.ranks[:, which], _places={})
+
+    def place(self, row: int, blank: int = 0) -> Positions:
+        """Where the `blank`-th blank after the mark of a row of `ranks` stands; 0: that mark itself."""
+        found = self._places.get((row, blank))
+        if found is None:
+            found = self.marks.take(self.ranks[row] + blank if blank else self.ranks[row])
+            self._places[row, blank] = found
+        return found
+
+    def begin(self) -> Positions:
+        """Where each line begins."""
+        return self.all_starts.take(self.lines)
+
+    def blanks(self, row: int) -> Indices:
+        """How many blanks stand between the mark of this row and of the next one."""
+        found: Indices = self.ranks[row + 1] - self.ranks[row] - 1
+        return found
 
 
 def select(data: bytes, lines: int, quotes: int) -> Selected:
     """The lines of `data` (it has `lines` newlines and ends with one) that have exactly `quotes` quotes each."""
     content = np.frombuffer(data, np.uint8)
-    controls, marks = _positions(content)
-    if len(controls) == lines and len(marks) == lines * quotes and (content[controls] == NEWLINE).all():
-        starts = _starts(controls)
-        table = np.ascontiguousarray(marks.reshape(lines, quotes).T)
-        if (
-            (quotes == 0 or bool((table[0] >= starts).all() and (table[-1] < controls).all()))
-            and bool((controls - starts <= MAX_LINE_BYTES).all())
-            and _is_utf8(data)
-        ):
-            return Selected(data, None, starts, controls, table, starts, controls)
-    return _select_slowly(data, content, controls, marks, quotes)
-
-
-def _select_slowly(data: bytes, content: Bytes, controls: Positions, marks: Positions, quotes: int) -> Selected:
-    is_end = content[controls] == NEWLINE
-    ends = controls[is_end]
-    starts = _starts(ends)
-    first = np.searchsorted(marks, starts)
-    counts = np.diff(first, append=len(marks))
-    good = (counts == quotes) & (ends - starts <= MAX_LINE_BYTES)
-    good[np.searchsorted(ends, controls[~is_end])] = False
-    if not data.isascii():
+    marks, kinds = _marks(content)
+    newlines = np.flatnonzero(kinds == NEWLINE)
+    ends = marks.take(newlines)
+    starts = np.empty(lines, np.int32)
+    starts[:1] = 0
+    np.add(ends[:-1], 1, out=starts[1:])
+    before = np.empty(lines, np.int64)
+    before[:1] = -1
+    before[1:] = newlines[:-1]
+    found = np.flatnonzero(kinds == QUOTE)
+    kept = np.arange(lines)
+    if len(found) == lines * quotes:
+        table = found.reshape(lines, quotes).T
+        fit = bool((table[0] > before).all() and (table[-1] < newlines).all()) if quotes else True
+    else:
+        fit = False
+    good = np.ones(lines, bool)
+    if not fit:
+        counts = np.diff(np.searchsorted(found, newlines), prepend=0)
+        good = counts == quotes
+    if np.count_nonzero(kinds < BLANK) != lines:
+        controls = np.flatnonzero((kinds < BLANK) & (kinds != NEWLINE))
+        good[np.searchsorted(newlines, controls)] = False
+    good &= ends - starts <= MAX_LINE_BYTES
+    if not _is_utf8(data):
         for line in np.unique(np.searchsorted(ends, np.flatnonzero(content >= 128))).tolist():
             if not _is_utf8(data[starts[line] : ends[line]]):
                 good[line] = False
-    kept = np.flatnonzero(good)
-    if len(kept) == 0:
-        nothing = np.empty(0, np.int32)
-        return Selected(b"", kept, nothing, nothing, np.empty((quotes, 0), np.int32), starts, ends)
-    runs = np.flatnonzero(np.diff(kept, prepend=-2) != 1)
-    firsts, lasts = kept[runs], kept[np.append(runs[1:] - 1, len(kept) - 1)]
-    view = memoryview(data)
-    chunk = b"".join([view[a:b] for a, b in zip(starts[firsts].tolist(), (ends[lasts] + 1).tolist(), strict=True)])
-    new_ends = np.cumsum((ends - starts + 1)[kept], dtype=np.int32) - np.int32(1)
-    table = marks[first[kept] + np.arange(quotes)[:, None]] + (new_ends - ends[kept])
-    return Selected(chunk, kept, _starts(new_ends), new_ends, table, starts, ends)
+    if not fit:
+        kept = np.flatnonzero(good)
+        first = np.searchsorted(found, before[kept] + 1)
+        table = found[first + np.arange(quotes)[:, None]] if quotes else np.empty((0, len(kept)), np.int64)
+        ranks = np.vstack((before[kept], table, newlines[kept]))
+        return Selected(data, content, kept, marks, ranks, starts, ends)
+    ranks = np.empty((quotes + 2, lines), np.int64)
+    ranks[0], ranks[1:-1], ranks[-1] = before, table, newlines
+    return Selected(data, content, kept, marks, ranks, starts, ends).only(good)
 
 
-def _starts(ends: Positions) -> Positions:
-    starts = np.empty(len(ends), np.int32)
-    starts[:1] = 0
-    np.add(ends[:-1], 1, out=starts[1:])
-    return starts
-
-
-def _positions(content: Bytes) -> tuple[Positions, Positions]:
-    """Positions of all control characters, the newlines among them, and of all quotes."""
+def _marks(content: Bytes) -> tuple[Positions, Bytes]:
+    """Positions and bytes of all blanks, quotes and control characters, the newlines among them."""
     mask = np.empty(SLAB_BYTES, bool)
-    controls: list[Positions] = []
-    quotes: list[Positions] = []
+    places: list[Positions] = [np.empty(0, np.int32)]
+    kinds: list[Bytes] = [np.empty(0, np.uint8)]
     for start in range(0, len(content), SLAB_BYTES):
         slab = content[start : start + SLAB_BYTES]
-        size = len(slab)
-        here = mask[:size]
-        np.less(slab, BLANK, out=here)
-        controls.append(_sparse(here) + np.int32(start))
-        np.equal(slab, QUOTE, out=here)
-        quotes.append(np.flatnonzero(here).astype(np.int32) + np.int32(start))
-    nothing = np.empty(0, np.int32)
-    return np.concatenate(controls or [nothing]), np.concatenate(quotes or [nothing])
-
-
-_WORD_PLACES = np.uint64(0x0001020304050607)
-"""Times a word with one byte 1, its highest byte is that byte's number."""
-
-
-def _sparse(mask: Mask) -> Positions:
-    """`flatnonzero` for a mask with few hits: words of eight bytes first."""
-    whole = len(mask) & ~7
-    words = mask[:whole].view(np.uint64)
-    hits = np.flatnonzero(words != 0)  # of booleans, which is ten times as fast as of words
-    found = words[hits]
-    if (found & (found - np.uint64(1))).any() or len(mask) != whole:
-        return np.flatnonzero(mask).astype(np.int32)
-    return (hits * 8).astype(np.int32) + ((found * _WORD_PLACES) >> np.uint64(56)).astype(np.int32)
+        here = mask[: len(slab)]
+        # One comparison for blank and quote; `!`, which is between them, is rare and taken out again.
+        np.less_equal(slab, QUOTE, out=here)
+        hits = np.flatnonzero(here)
+        found = slab.take(hits)
+        if (found == EXCLAMATION).any():
+            wanted = found != EXCLAMATION
+            hits, found = hits[wanted], found[wanted]
+        places.append(np.add(hits, start, dtype=np.int32, casting="unsafe"))
+        kinds.append(found)
+    return np.concatenate(places), np.concatenate(kinds)
 
 
 def _is_utf8(data: bytes) -> bool:
