@@ -44,9 +44,9 @@ class Embedded:
             self.database = ddl.DATABASE
             row = self._held.query("SELECT version() AS v, timezone() AS t").to_pylist()[0]
             self.version, self.timezone = row["v"], row["t"]
-            # EXPLAIN AST reads a statement as a whole text of statements: nothing that follows may do anything.
+            # EXPLAIN AST takes a whole text of statements: nothing that follows the first may change anything.
             self._reading.query(f"USE {quoted(self.database)}")
-            self._reading.query("SET readonly = 1")
+            self._reading.query("SET readonly = 2")
         except BaseException:
             self._held.close()
             raise
@@ -138,5 +138,6 @@ def _asked(connection: Any, sql: str, format: str, parameters: Mapping[str, str]
 def refusal(error: BaseException) -> QueryError:
     """The engine's error as a server would send it: with the code once, without our files and the version."""
     text = _OUR_FILE.sub("", _VERSION.sub("", _AGAIN.sub("", str(error).strip())))
+    text = re.sub(r"(\([A-Z][A-Z0-9_]+\))\.?\s*\1$", r"\1", text)
     text = re.sub(r"^Code: \d+\. (?:DB::)?Exception: ", "", text)
-    return QueryError(" ".join(text.split(" ")), code=code_of(error) or 1002)
+    return QueryError(text, code=code_of(error) or 1002)

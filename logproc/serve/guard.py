@@ -12,13 +12,13 @@ import itertools
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
 from logproc.errors import QueryError
 from logproc.serve.engine import Engine, Kind
-from logproc.serve.statements import SYNTAX_ERROR, tokens
+from logproc.serve.statements import SYNTAX_ERROR, Token, tokens
 
 ACCESS_DENIED = 497
 READONLY = 164
@@ -84,7 +84,14 @@ _WRITES = _READS | {
     "UndropQuery", "ShowProcesslistQuery", "KillQueryQuery",
 }  # fmt: skip
 
-_NODE = re.compile(r"^( *)(.*?)(?: \(children \d+\))?$")
+UNSAFE_SETTINGS = re.compile(
+    r"""(output_)?format_schema\w* | format_template_\w+ | (s3|azure|hdfs|iceberg|ai|url|delta_lake|object_storage|hive|named_collection|distributed|backup|restore)_\w+ | allow_introspection_functions
+    | \w*_path | \w*disk\w* | storage_policy_override | engine_file_\w+ | user_files\w* | allow_ddl | readonly | profile | dialect | allow_experimental_(prql|kusto|polyglot)_dialect""",
+    re.VERBOSE,
+)
+"""What nobody may set over HTTP: files of the machine, other machines, another SQL, and what the guard stands on."""
+
+_NODE = re.compile(r"( *)(\S.*?)(?: \(children (\d+)\))?\Z", re.DOTALL)
 _ENGINE_OWN = ("default",)
 """The engine's own database: there a table's name is also looked for among the files of the machine."""
 
@@ -116,27 +123,33 @@ class Node:
 
 
 def tree(text: str) -> Node:
-    """The syntax tree that EXPLAIN AST printed."""
-    root: Node | None = None
-    at: list[Node] = []
-    for line in text.splitlines():
+    """The syntax tree that EXPLAIN AST printed.
+
+    Names in it can hold line breaks, and so lines that look like nodes; the numbers of children tell.
+    """
+    root = Node("", "", None)
+    at, promised = [root], [1]
+    for line in text.rstrip("\n").split("\n"):
         found = _NODE.match(line)
-        if found is None or not found[2]:
-            continue
-        depth, said = len(found[1]), found[2]
-        label, _, rest = said.partition(" ")
-        del at[depth:]
-        node = Node(label, rest.strip(), at[-1] if at else None)
-        if at:
-            at[-1].children.append(node)
-        elif root is None:
-            root = node
-        else:
-            raise QueryError("Multi-statements are not allowed", code=SYNTAX_ERROR)
+        if found is None:
+            _refuse("a name with a line break")
+        depth = len(found[1]) + 1
+        if depth > len(at):
+            _refuse("a name with a line break")
+        _complete(at[depth:], promised[depth:])
+        del at[depth:], promised[depth:]
+        label, _, rest = found[2].partition(" ")
+        node = Node(label, rest.split(" (alias ")[0].strip(), at[-1])
+        at[-1].children.append(node)
         at.append(node)
-    if root is None:
-        raise QueryError("the statement cannot be checked", code=ACCESS_DENIED)
-    return root
+        promised.append(int(found[3] or 0))
+    _complete(at, promised)
+    return root.children[0]
+
+
+def _complete(nodes: list[Node], promised: list[int]) -> None:
+    if any(len(node.children) != count for node, count in zip(nodes, promised, strict=True)):
+        _refuse("a name with a line break")
 
 
 class Guard:
@@ -321,15 +334,28 @@ def _check_target(node: Node) -> None:
 
 
 def _refuse_words(sql: str) -> None:
-    """What a syntax tree does not show: a disk or a named collection made up in a SETTINGS clause."""
+    """What a syntax tree does not show: names of settings and of clusters, files to write and to read."""
     found = list(tokens(sql))
     for here, after in itertools.pairwise(found):
-        if here.word == "DISK" and after.text in {"(", "="}:
-            _refuse("a disk of its own")
         if (here.word, after.word) in {("INTO", "OUTFILE"), ("FROM", "INFILE")}:
             _refuse(f"{here.word} {after.word}", "files of the server are not a client's")
         if (here.word, after.word) == ("ON", "CLUSTER"):
             _refuse("ON CLUSTER")
+    for place, token in enumerate(found):
+        if token.word in {"SETTINGS", "SETTING"}:
+            for name in _settings(found, place):
+                if name.kind == "text" or UNSAFE_SETTINGS.fullmatch(name.text.lower()):
+                    _refuse(f"the setting {name.text}")
+
+
+def _settings(found: Sequence[Token], place: int) -> Iterator[Token]:
+    """The names that follow SETTINGS: each before a `=`, and behind SETTINGS or a comma."""
+    depth = found[place].depth
+    for before, name, sign in zip(found[place:], found[place + 1 :], found[place + 2 :], strict=False):
+        if name.depth < depth:
+            return
+        if name.depth == depth and sign.text == "=" and (before is found[place] or before.text == ","):
+            yield name
 
 
 def _refuse(what: str, why: str = "") -> NoReturn:

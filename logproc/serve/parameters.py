@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from logproc.errors import QueryError
+from logproc.serve.guard import UNSAFE_SETTINGS
 from logproc.serve.users import DEFAULT, WRONG_PASSWORD, Limits, User
 
 READONLY, BAD_ARGUMENTS, NOT_IMPLEMENTED, UNKNOWN_SETTING = 164, 36, 48, 115
@@ -37,13 +38,6 @@ SAFE_SETTINGS = re.compile(
     re.VERBOSE,
 )
 """What a read-only client may set: how a result looks, and limits that only shrink it. None of them names a file or another machine."""
-
-UNSAFE_SETTINGS = re.compile(
-    r"""(output_)?format_schema\w* | format_template_\w+ | (s3|azure|hdfs|iceberg|ai|url|delta_lake|object_storage|hive|named_collection|distributed|backup|restore)_\w+ | allow_introspection_functions
-    | \w*_path | \w*disk\w* | storage_policy_override | engine_file_\w+ | user_files\w* | allow_ddl | readonly | profile | dialect | allow_experimental_(prql|kusto|polyglot)_dialect""",
-    re.VERBOSE,
-)
-"""What nobody may set over HTTP: files of the machine, other machines, another SQL, and what the guard stands on."""
 
 _LIMITS = {"max_execution_time": "seconds", "max_memory_usage": "memory", "max_result_rows": "rows"}
 
