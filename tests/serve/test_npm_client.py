@@ -1,0 +1,56 @@
+"""`@clickhouse/client` of npm as it is, against a server: what its documentation shows."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.serve.components import CACHE, absent
+from tests.serve.servers import Running
+
+HERE = Path(__file__).parent / "node"
+
+
+@pytest.fixture(scope="module")
+def installed() -> Path:
+    """The client at its pinned version, in a folder outside of git."""
+    if shutil.which("node") is None or shutil.which("npm") is None:
+        absent("Node.js is not installed")
+    folder = CACHE / "node"
+    lock = HERE / "package-lock.json"
+    if not (folder / "package-lock.json").exists() or (folder / "package-lock.json").read_bytes() != lock.read_bytes():
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copy(HERE / "package.json", folder)
+        done = subprocess.run(
+            ["npm", "ci", "--no-audit", "--no-fund", "--package-lock=true"], cwd=_with_lock(folder), capture_output=True, timeout=300, check=False
+        )  # fmt: skip
+        if done.returncode:
+            (folder / "package-lock.json").unlink()
+            absent(f"npm ci failed: {done.stderr.decode()[-300:]}")
+    return folder
+
+
+def _with_lock(folder: Path) -> Path:
+    shutil.copy(HERE / "package-lock.json", folder)
+    return folder
+
+
+def test_the_npm_client_works_unchanged(server: Running, installed: Path) -> None:
+    done = subprocess.run(
+        ["node", str(HERE / "client.mjs"), server.url],
+        env={**os.environ, "CLIENT_FOLDER": str(installed)},
+        capture_output=True,
+        timeout=240,
+        check=False,
+    )
+
+    checks = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [c for c in checks if not c["ok"]] == []
+    assert done.returncode == 0, done.stderr.decode()
+    assert len(checks) == 21
+    assert server.value("SELECT count() FROM system.processes") == "1", "an aborted query is still running"
