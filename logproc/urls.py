@@ -86,14 +86,24 @@ class Url:
         return f"{self.scheme}://{place}{self.path}{query}" if place or self.path else f"{self.scheme}:{query}"
 
 
+def user(url: Url) -> str:
+    """The user for the sink or store: the URL's, else LOGPROC_USER, else the content of the file that LOGPROC_USER_FILE names."""
+    return url.user or _secret("LOGPROC_USER")
+
+
 def password() -> str:
     """The password for the sink or store: LOGPROC_PASSWORD, else the content of the file that LOGPROC_PASSWORD_FILE names."""
-    if "LOGPROC_PASSWORD" in os.environ:
-        return os.environ["LOGPROC_PASSWORD"]
-    name = os.environ.get("LOGPROC_PASSWORD_FILE")
+    return _secret("LOGPROC_PASSWORD")
+
+
+def _secret(variable: str) -> str:
+    if variable in os.environ:
+        return os.environ[variable]
+    name = os.environ.get(f"{variable}_FILE")
     if not name:
         return ""
     try:
         return Path(name).read_text().rstrip("\n")
-    except OSError as error:
-        raise ConfigError(f"LOGPROC_PASSWORD_FILE {name}: {error.strerror}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise ConfigError(f"{variable}_FILE {name}: {reason}") from error

@@ -3,91 +3,46 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import logging
 import secrets
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import pyarrow as pa
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from logproc.errors import ConfigError, Unavailable
-from logproc.model import LEDGER, Batch, SinkLimits
-from logproc.urls import Url, password
-from sinks import ddl, rollup, tables
-from sinks.answers import outcome_unknown, translated, when_writing
+from logproc.model import LEDGER, ROW_TABLES, Batch, SinkLimits
+from logproc.urls import Url
+from sinks import ddl, rollup, server, tables
+from sinks.answers import outcome_unknown, when_writing
 from sinks.connection import ONE_BLOCK, Connection, literal, quoted
 from sinks.stored import Missing, Stored
 
 LIMITS = SinkLimits(rows=100_000, bytes=32 << 20, seconds=1.0)
 """An insert costs 14 ms whatever its size and parts have to be merged, so 100,000 rows; the bytes bound the memory."""
 
-OPTIONS = ("secure", "verify", "ca", "timeout")
-
 log = logging.getLogger(__name__)
 
 
 def sink(url: Url) -> ClickHouseSink:
     """The sink of a server. Its tables are made by `logproc schema apply`, never unasked."""
-    _check(url)
-    return ClickHouseSink(lambda: connect(url), database_of(url), create=False)
-
-
-def database_of(url: Url) -> str:
-    """The database that a `clickhouse:` URL names."""
-    return url.path.strip("/") or ddl.DATABASE
-
-
-def connect(url: Url) -> Connection:
-    """A client of a server over HTTP. Raises ConfigError for what a person has to mend, else Unavailable."""
-    _check(url)
-    import clickhouse_connect
-
-    secure = _switch(url, "secure", url.port in {443, 8443})
-    place = str(url)
-    try:
-        seconds = int(url.option("timeout", "300"))
-    except ValueError as error:
-        raise ConfigError(f"{url}: timeout is a number of seconds") from error
-    with translated(place, ConfigError):
-        client = clickhouse_connect.get_client(
-            interface="https" if secure else "http",
-            host=url.host,
-            port=url.port or (8443 if secure else 8123),
-            username=url.user or "default",
-            password=password(),
-            verify=_switch(url, "verify", True),
-            ca_cert=url.option("ca") or None,
-            connect_timeout=10,
-            send_receive_timeout=seconds,
-            # A session is locked by its running query, so that an insert after a time-out would be refused.
-            autogenerate_session_id=False,
-        )
-    return Connection(client, place)
-
-
-def _check(url: Url) -> None:
-    url.refuse_unknown_options(OPTIONS)
-    if not url.host:
-        raise ConfigError(f"{url}: no host", "write clickhouse://default@localhost:8123/logproc, for example")
-
-
-def _switch(url: Url, name: str, default: bool) -> bool:
-    text = url.option(name, "1" if default else "0").lower()
-    if text not in {"0", "1", "true", "false"}:
-        raise ConfigError(f"{url}: {name} is 0 or 1")
-    return text in {"1", "true"}
+    server.check(url)
+    turn = itertools.count()
+    return ClickHouseSink(lambda: server.connect(url, next(turn)), server.database_of(url), create=False)
 
 
 class ClickHouseSink:
     """Batches into ClickHouse, embedded or not, each line once. `create`: the tables are made and upgraded when it opens."""
 
-    limits = LIMITS
-
     def __init__(self, connect: Callable[[], Connection], database: str = ddl.DATABASE, *, create: bool) -> None:
+        self.limits = LIMITS
         self._connect = connect
         self._database = database
         self._create = create
         self._connection: Connection | None = None
+        self._was_open = False
         self._stored = Stored(self._ask, database)
         self._unsettled: str | None = None
         """Prefix of the query ids of an insert whose outcome is unknown."""
@@ -101,16 +56,29 @@ class ClickHouseSink:
             if self._create:
                 ddl.apply(connection, self._database)
             else:
+                server.require_version(connection)
                 ddl.require(connection, self._database)
-                _require_settings(connection)
+                server.require_settings(connection)
+            existing = ddl.engines(connection, self._database)
         except BaseException:
             connection.close()
             raise
-        self._connection = connection
+        self._connection, self._was_open = connection, True
+        days = ddl.kept_days(existing, tables.Layout(cluster=ddl.cluster_of(existing)))
+        self.limits = replace(LIMITS, keeps={t: d * 86400.0 for t in ROW_TABLES if (d := days.get(t))})
 
     def write(self, batch: Batch) -> None:
         """Store what of the batch is not stored yet. Raises Unavailable or Rejected; then the same call again is right."""
         connection = self._connected()
+        try:
+            self._write(connection, batch)
+        except Unavailable as error:
+            if not connection.only_writer and error.__cause__ is not None and outcome_unknown(error.__cause__):
+                # The next write may go to another host of the cluster: with the same token it is the same insert there.
+                self.close()
+            raise
+
+    def _write(self, connection: Connection, batch: Batch) -> None:
         prefix = _prefix(batch)
         if prefix not in self._asked_for and not connection.only_writer:
             # The process before may have been killed while the server still runs what it sent.
@@ -177,7 +145,13 @@ class ClickHouseSink:
 
     def _connected(self) -> Connection:
         if self._connection is None:
-            self.open()
+            try:
+                self.open()
+            except ConfigError as error:
+                if not self._was_open:
+                    raise
+                # Somebody is changing the server: the lines wait until it is mended.
+                raise Unavailable(error.message, error.hint, retry_after=10.0) from error
         assert self._connection is not None  # noqa: S101  open() has set it or raised
         return self._connection
 
@@ -185,20 +159,6 @@ class ClickHouseSink:
 def _prefix(batch: Batch) -> str:
     """How the ids of all queries begin that insert batches of one origin."""
     return f"logproc-{batch.via or batch.collector}-"
-
-
-def _require_settings(connection: Connection) -> None:
-    """Storing each line once needs them; clickhouse-connect would leave out what a profile forbids."""
-    names = ", ".join(literal(name) for name in ONE_BLOCK)
-    answer = connection.query(
-        f"SELECT name FROM system.settings WHERE name IN ({names}) AND NOT readonly", meaning=ConfigError
-    )
-    lacking = sorted(set(ONE_BLOCK) - set(answer["name"].to_pylist()))
-    if lacking:
-        raise ConfigError(
-            f"{connection.place}: the server does not know, or the user may not change, {', '.join(lacking)}",
-            "storing each line once needs these settings: allow them in the user's profile, or use a newer server",
-        )
 
 
 def token(sources: Sequence[tuple[str, int]], table: str, dropped: bytes = b"") -> str:

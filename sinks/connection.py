@@ -19,6 +19,8 @@ ONE_BLOCK: dict[str, Any] = {
     # Old logs read again span many days; the default refuses more than 100 of them in one insert.
     "max_partitions_per_insert_block": 0,
     "async_insert": 0,
+    # On a cluster an insert would else return before the shards have the rows.
+    "distributed_foreground_insert": 1,
     "insert_deduplicate": 1,
     # Off before 26.2: a repeated insert would count twice in the rollup.
     "deduplicate_blocks_in_dependent_materialized_views": 1,

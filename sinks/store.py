@@ -10,7 +10,7 @@ import pyarrow as pa
 from clickhouse_connect.driver.client import Client
 
 from logproc.errors import ConfigError, QueryError
-from sinks import chdb, clickhouse, ddl, parse
+from sinks import chdb, ddl, parse, server
 from sinks.answers import translated
 from sinks.connection import Connection, literal
 
@@ -71,7 +71,7 @@ def open_store(text: str, *, create: bool = False, upgrade: bool = True) -> Stor
     if url.scheme == "chdb":
         connection, database = chdb.connect(chdb.folder_of(url), create=create), ddl.DATABASE
     elif url.scheme == "clickhouse":
-        connection, database = clickhouse.connect(url), clickhouse.database_of(url)
+        connection, database = server.connect(url), server.database_of(url)
     else:
         raise ConfigError(
             f"{text} is no store", "a store is a folder, chdb:///folder or clickhouse://user@host:port/database"

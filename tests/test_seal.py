@@ -206,3 +206,23 @@ def test_encoded_tables_come_back_as_they_were() -> None:
     assert list(tables) == [MESSAGE_LOG, LEDGER]
     for name, table in tables.items():
         assert table.equals(batch.tables[name])
+
+
+def test_rows_older_than_the_sink_keeps_them_are_left_out_and_counted() -> None:
+    framed = [framed_lines(["a", "b"], 5, 11, WEB), framed_lines(["c", "d"], 0, 22, CART)]
+    old = NOW - 31 * DAY_MICROSECONDS
+    found = parsed(
+        access_log=([0, 1, 2], {"timestamp": times(old, NOW, old), "method": ["GET", "PUT", "GET"]}),
+        message_log=([3], {"timestamp": times(old), "message": ["d"]}),
+    )
+
+    batch = Sealer("c", "n", keeps=lambda: {ACCESS_LOG: 30 * 86400}).seal(7, [(framed, found)], NOW, 100)
+
+    assert [(r["file_id"], r["line"]) for r in batch.tables[ACCESS_LOG].to_pylist()] == [(11, 6)]
+    assert batch.tables[MESSAGE_LOG].num_rows == 1, "that table keeps its rows for ever"
+    counted = [
+        (r["file_id"], r["lines"], r["access_rows"], r["message_rows"], r["left_out"])
+        for r in batch.tables[LEDGER].to_pylist()
+    ]
+    assert counted == [(11, 2, 1, 0, 1), (22, 2, 0, 1, 1)]
+    assert batch.spans[0].min_time == NOW

@@ -90,10 +90,11 @@ def apply_(
       logproc schema apply --store clickhouse://default@localhost:8123/logproc --retain access_log=14d
       logproc schema apply --store clickhouse://default@ch-0:8123/logproc --cluster main
     """
-    from sinks import compare, ddl
+    from sinks import compare, ddl, server
 
     days = _retain(retain)
     with closing(_open(store, create=True)) as opened:
+        server.require_version(opened.connection)
         done = ddl.apply(opened.connection, opened.database, retain=days, cluster=cluster, path_index=path_index)
         done += compare.mend_views(opened.connection, opened.database)
     for line in done:

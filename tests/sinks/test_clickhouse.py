@@ -2,11 +2,13 @@
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from logproc.errors import ConfigError, Rejected, Unavailable
 from logproc.model import Sink
+from logproc.urls import Url, password, user
 from sinks import ddl, make_sink
 from sinks.clickhouse import token
 from tests.batches import batch, expected, span
@@ -147,6 +149,89 @@ def test_nobody_listening_is_unavailable() -> None:
 def test_an_option_with_a_wrong_value_is_refused(front: Front, database: Database, options: str) -> None:
     with pytest.raises(ConfigError):
         sink_of(front, database, options).open()
+
+
+def test_the_next_host_is_asked_where_one_is_down(front: Front, database: Database) -> None:
+    ddl.apply(database.connection, database.name)
+    made = make_sink(f"clickhouse://reader@127.0.0.1:1,127.0.0.1:{front.port}/{database.name}")
+    made.open()
+    made.write(batch(0, [span(FILE, 0, 10)]))
+    made.close()
+
+    assert database.stored_lines(FILE) == expected(FILE, 10)
+    with pytest.raises(Unavailable, match=r"no host answers: .*127\.0\.0\.1:1.*127\.0\.0\.1:2"):
+        make_sink("clickhouse://127.0.0.1:1,127.0.0.1:2/x").open()
+
+
+def test_a_host_that_goes_down_is_left_for_the_next(front: Front, database: Database) -> None:
+    ddl.apply(database.connection, database.name)
+    with serving(database.connection) as other:
+        other.lock = front.lock
+        made = make_sink(f"clickhouse://127.0.0.1:{front.port},127.0.0.1:{other.port}/{database.name}")
+        made.open()
+        made.write(batch(0, [span(FILE, 0, 10)]))
+        front.fault = lambda _: ("drop after", 0)
+        with pytest.raises(Unavailable):
+            made.write(batch(1, [span(FILE, 10, 20)]))
+        made.write(batch(1, [span(FILE, 10, 20)]))
+        made.close()
+
+        assert database.stored_lines(FILE) == expected(FILE, 20)
+        assert database.rollup_difference() == 0
+        assert other.seen
+
+
+@pytest.mark.parametrize("hosts", ["a@b:8123,c@d:1", "a:8123,b:99999", "a:8123,"])
+def test_hosts_that_are_none_are_refused(hosts: str) -> None:
+    with pytest.raises(ConfigError):
+        make_sink(f"clickhouse://{hosts}/x")
+
+
+def test_a_server_that_is_too_old_is_refused_and_the_oldest_named(front: Front, database: Database) -> None:
+    ddl.apply(database.connection, database.name)
+    run = front.run
+
+    def old(parameters: dict[str, str], body: bytes) -> bytes:
+        return run(parameters, body.replace(b"SELECT version() AS v", b"SELECT '24.3.5.46' AS v"))
+
+    front.run = old  # type: ignore[method-assign]
+    with pytest.raises(ConfigError, match=r"has version 24\.3\.5\.46; the oldest .* is 24\.8"):
+        sink_of(front, database).open()
+
+
+def test_what_the_tables_keep_is_known_once_it_is_open(front: Front, database: Database) -> None:
+    ddl.apply(database.connection, database.name, retain={"access_log": 14, "ledger": 44})
+    made = sink_of(front, database)
+    assert made.limits.keeps == {}
+    made.open()
+    made.close()
+
+    assert made.limits.keeps == {"access_log": 14 * 86400.0}
+
+
+def test_a_table_that_is_gone_is_waited_for_once_it_was_there(sink: Sink, front: Front, database: Database) -> None:
+    front.refuse_all = 516
+    with pytest.raises(Unavailable, match="no"):
+        sink.write(batch(0, [span(FILE, 0, 10)]))
+    sink.close()
+    with pytest.raises(Unavailable, match="no"):
+        sink.write(batch(0, [span(FILE, 0, 10)]))
+
+    front.refuse_all = 0
+    sink.write(batch(0, [span(FILE, 0, 10)]))
+
+
+def test_user_and_password_come_from_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in (("LOGPROC_USER", "writer\n"), ("LOGPROC_PASSWORD", "s3cret\n")):
+        monkeypatch.delenv(name, raising=False)
+        (tmp_path / name).write_text(text)
+        monkeypatch.setenv(f"{name}_FILE", str(tmp_path / name))
+
+    assert (user(Url("clickhouse", "h")), password()) == ("writer", "s3cret")
+    assert user(Url("clickhouse", "h", user="me")) == "me"
+    monkeypatch.setenv("LOGPROC_USER_FILE", str(tmp_path / "none"))
+    with pytest.raises(ConfigError, match="LOGPROC_USER_FILE"):
+        user(Url("clickhouse", "h"))
 
 
 def test_a_token_names_batches_table_and_what_was_dropped() -> None:
