@@ -24,11 +24,7 @@ from logproc.merge import Limits, merged
 from logproc.message import Foreign, with_tables
 from logproc.model import LEDGER, ROW_TABLES, Batch, Sink, Span, SpanCounts, Stream
 from logproc.partition import Partition
-from logproc.topic import SESSION_SECONDS, GroupReader, Message, NotOurs
-
-LEASE_SECONDS = SESSION_SECONDS / 2
-"""After so long without a word of the group (a stopped process, a slow store) the intent is committed again before an insert: who has
-lost the partition meanwhile is refused."""
+from logproc.topic import GroupReader, Message, NotOurs
 
 
 class Attempt(Protocol):
@@ -121,7 +117,8 @@ class Storing:
         self._metrics.inserts += 1
 
     def _write_once(self, partition: Partition, batch: Batch) -> None:
-        if partition.cutting is not None and time.monotonic() - partition.confirmed > LEASE_SECONDS:
+        # After so long without a word of the group (a stopped process, a slow store) whoever has lost the partition is refused here.
+        if partition.cutting is not None and time.monotonic() - partition.confirmed > self._reader.session / 2:
             self._commit(partition, *partition.cutting)
         if partition.sink is None:
             sink = self._make_sink()

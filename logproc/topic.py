@@ -22,14 +22,11 @@ from logproc.message import Foreign, Headers, NewerError, without_tables
 from logproc.model import Batch
 
 SESSION_SECONDS = 10.0
-"""A loader that is gone for so long loses its partitions to the others."""
 _MARK = "logproc"
 _CALL_MS = 10_000
 _CONFIG: dict[str, Any] = {
     "enable_auto_commit": False,
     "auto_offset_reset": "none",
-    "session_timeout_ms": round(SESSION_SECONDS * 1000),
-    "heartbeat_interval_ms": 2_000,
     # An insert into a slow store takes minutes; that the process lives, its heartbeat says.
     "max_poll_interval_ms": 900_000,
     # Smaller or larger is slower, measured with messages of 300 KB.
@@ -90,8 +87,11 @@ class Start:
 class GroupReader:
     """One member of the group. For one thread."""
 
-    def __init__(self, broker: Broker, group: str, *, from_beginning: bool = False) -> None:
-        self._broker, self._group, self._from_beginning = broker, group, from_beginning
+    def __init__(
+        self, broker: Broker, group: str, *, from_beginning: bool = False, session: float = SESSION_SECONDS
+    ) -> None:
+        """After `session` seconds without a heartbeat the group gives the partitions of this member to others."""
+        self._broker, self._group, self._from_beginning, self.session = broker, group, from_beginning, session
         self._consumer: Any = None
         self._admin: Any = None
         self._lock = threading.Lock()
@@ -128,8 +128,9 @@ class GroupReader:
             self.partitions = self._count_partitions()
             self._refuse_other_tools()
             self._consumer = KafkaConsumer(
-                **config, **_CONFIG, group_id=self._group, partition_assignment_strategy=[RangePartitionAssignor]
-            )
+                **config, **_CONFIG, group_id=self._group, partition_assignment_strategy=[RangePartitionAssignor],
+                session_timeout_ms=round(self.session * 1000), heartbeat_interval_ms=round(self.session * 200),
+            )  # fmt: skip
             self._consumer.subscribe([self._broker.topic], listener=_listener(self))
             # A group that may not be read fails here and not in an endless loop of joining.
             self._consumer.committed(self._tp(0), timeout_ms=_CALL_MS)

@@ -44,6 +44,7 @@ def run(
     rows: int = typer.Option(200_000, "--rows", min=1, help="Of an insert, if so many have come."),
     seconds: float = typer.Option(2.0, "--seconds", min=0, help="How long rows wait for others before they are inserted."),
     buffer: str = typer.Option("64Mi", "--buffer", metavar="SIZE", help="Messages in memory; then fetching pauses."),
+    session: float = typer.Option(10.0, "--session", metavar="SECONDS", min=1, help="A loader that is gone for so long loses its partitions to the others."),
     grace: float = typer.Option(10.0, "--grace", metavar="SECONDS", min=0, help="After SIGTERM or Ctrl-C: time to finish the insert that runs."),
     output: Output = typer.Option(Output.TEXT, "--output", "-o", help="The summary: text on standard error, or json on standard output."),
     metrics_listen: str = typer.Option(None, "--metrics-listen", metavar="HOST:PORT", help="Serve /metrics, /healthz and /readyz there.", show_default="not served"),
@@ -93,7 +94,7 @@ def run(
         group, Limits(rows=rows, seconds=seconds), parse_size("--buffer", buffer), until_idle, _until(until), grace
     )
     loader = Loader(
-        GroupReader(broker, group, from_beginning=from_beginning),
+        GroupReader(broker, group, from_beginning=from_beginning, session=session),
         lambda: make_sink(to),
         DeadLetters(broker, MAX_MESSAGE_BYTES),
         broker.topic,

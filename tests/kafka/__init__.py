@@ -1,0 +1,1 @@
+"""Kafka in the middle, against a real broker."""
