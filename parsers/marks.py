@@ -82,9 +82,11 @@ def select(data: bytes, lines: int, quotes: int) -> Selected:
     else:
         fit = False
     good = np.ones(lines, bool)
+    through = np.empty(0, np.int64)
     if not fit:
-        counts = np.diff(np.searchsorted(found, newlines), prepend=0)
-        good = counts == quotes
+        # How many quotes there are up to each newline: one running sum is cheaper than a search for each.
+        through = np.cumsum(kinds == QUOTE, dtype=np.int32).take(newlines)
+        good = np.diff(through, prepend=0) == quotes
     if np.count_nonzero(kinds < BLANK) != lines:
         controls = np.flatnonzero((kinds < BLANK) & (kinds != NEWLINE))
         good[np.searchsorted(newlines, controls)] = False
@@ -95,7 +97,7 @@ def select(data: bytes, lines: int, quotes: int) -> Selected:
                 good[line] = False
     if not fit:
         kept = np.flatnonzero(good)
-        first = np.searchsorted(found, before[kept] + 1)
+        first = through[kept] - quotes
         table = found[first + np.arange(quotes)[:, None]] if quotes else np.empty((0, len(kept)), np.int64)
         ranks = np.vstack((before[kept], table, newlines[kept]))
         return Selected(data, content, kept, marks, ranks, starts, ends)

@@ -10,7 +10,6 @@ import numpy as np
 
 from logproc.columns import TABLES
 from logproc.model import ROW_TABLES, LineNumbers, Parsed
-from parsers import kernels
 from parsers.arrow import Array, Batch, pa
 
 
@@ -45,18 +44,18 @@ def _merged(table: str, pieces: Sequence[Piece]) -> tuple[Batch, LineNumbers]:
     if np.all(rows[1:] > rows[:-1]):
         return batch, rows
     order = np.argsort(rows, kind="stable")
-    columns = [_taken(batch.column(i), order) for i in range(batch.num_columns)]
+    places = pa.array(order)
+    columns = [_taken(batch.column(i), places) for i in range(batch.num_columns)]
     return pa.RecordBatch.from_arrays(columns, schema=batch.schema), rows[order]
 
 
-def _taken(array: Array, order: LineNumbers) -> Array:
+def _taken(array: Array, order: Array) -> Array:
     """`array.take(order)`, cheaper where nothing has to move."""
     if array.null_count == len(array):
         return array
     if isinstance(array, pa.DictionaryArray):
-        there = kernels.valid(array)
-        return kernels.word(kernels.codes(array)[order], array.dictionary, None if there is None else there[order])
-    return array.take(pa.array(order))
+        return pa.DictionaryArray.from_arrays(array.indices.take(order), array.dictionary, safe=False)
+    return array.take(order)
 
 
 def _joined(batches: Sequence[Batch], field: Any) -> Array:
