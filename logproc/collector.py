@@ -8,14 +8,16 @@ import resource
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from logproc.budget import within
 from logproc.errors import ConfigError
 from logproc.files import MAX_LINE, FileSource
 from logproc.frames import Fragment, Framer, frame_named
 from logproc.held import MAX_BYTES as HELD_BYTES
 from logproc.held import HeldLimits
+from logproc.kube_watch import Pods
 from logproc.metrics import Metrics
 from logproc.model import NodeSink, Parser, Sink, Source
 from logproc.pipeline import GRACE_SECONDS, Pipeline
@@ -45,6 +47,8 @@ class Options:
     held_max: int = HELD_BYTES
     rate: int = 0
     """Bytes per second of each pod; 0: no limit."""
+    memory: int = 0
+    """Bytes that the process may take; 0: what the sink's limits need."""
     policy: Policy = field(default_factory=Policy)
     """What is left out, sampled and redacted."""
     namespaces: str = ""
@@ -68,10 +72,14 @@ def collector(
     parser: Parser,
     sink: Sink,
     *,
+    pods: Pods | None = None,
     say: Callable[[str], None] = lambda _: None,
     progress: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[Pipeline, Source]]:
-    """A pipeline ready to run, and its source. Raises ConfigError, SourceError, StateError for what cannot begin."""
+    """A pipeline ready to run, and its source; `pods` tell labels where the Kubernetes API is there.
+
+    Raises ConfigError, SourceError, StateError for what cannot begin.
+    """
     node = options.node or node_name()
     _allow_many_files()
     state = StateFolder(options.state, node) if sink.limits.durable and options.state is not None else None
@@ -81,7 +89,8 @@ def collector(
         spool = Spool(state, options.spool_max) if state else None
         for note in spool.notes if spool else ():
             say(note)
-        source = _source(options, spool, say)
+        source = _source(options, spool, pods, say)
+        limits, piece_bytes = within(options.memory, sink.limits)
         collector_id = state.collector if state else os.urandom(8).hex()
         keeper: Keeper = spool or Unkept()
         pipeline = Pipeline(
@@ -90,9 +99,13 @@ def collector(
             sink,
             keeper,
             framer=Framer(frame_named(options.frame), _open_fragments(spool)),
-            sealer=Sealer(collector_id, node, policy=options.policy, keeps=lambda: sink.limits.keeps),
+            sealer=Sealer(
+                collector_id, node, pods.app_and_version if pods else None, options.policy, lambda: sink.limits.keeps
+            ),
             node=node,
             first_seq=keeper.next_seq,
+            limits=limits,
+            piece_bytes=piece_bytes,
             metrics=Metrics(spool_max=options.spool_max if spool else 0),
             say=say,
             progress=progress,
@@ -104,7 +117,7 @@ def collector(
             state.close()
 
 
-def _source(options: Options, spool: Spool | None, say: Callable[[str], None]) -> Source:
+def _source(options: Options, spool: Spool | None, pods: Pods | None, say: Callable[[str], None]) -> Source:
     if STDIN in options.paths:
         if len(options.paths) > 1:
             raise ConfigError("standard input (-) and files cannot be read at once", "run two commands")
@@ -113,7 +126,10 @@ def _source(options: Options, spool: Spool | None, say: Callable[[str], None]) -
         options.paths,
         follow=options.follow,
         positions=spool.latest.positions if spool else None,
-        selection=Selection.parse(options.containers, options.namespaces, options.labels),
+        selection=replace(
+            Selection.parse(options.containers, options.namespaces, options.labels),
+            labels_of=pods.labels if pods else None,
+        ),
         max_line=options.max_line,
         unfinished=[f.stream for f in _open_fragments(spool)],
         held=HeldLimits.of(options.held_max),

@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from logproc.errors import LogprocError
 from logproc.kube import app_of
 from logproc.kube_api import GONE, Api, ApiError
 from logproc.model import Stream
@@ -113,6 +112,8 @@ class Watch:
         self._stop = threading.Event()
         self._version = ""
         """Where the watch goes on; empty: list again."""
+        self.answered = threading.Event()
+        """The first list came, or cannot be had."""
         self.working = False
         """The last request succeeded."""
         self.failed = False
@@ -170,6 +171,7 @@ class Watch:
         if self.failed:
             self._say(f"{self._what} are known again")
         self.working, self.failed = True, False
+        self.answered.set()
 
     def _failure(self, error: ApiError) -> None:
         if self.working:
@@ -180,6 +182,7 @@ class Watch:
             hint = "grant get, list and watch to its service account" if error.status == 403 else "trying again"
             self._say(f"warning: {self._what} are not known: {error.message}; {hint}; logs are read without")
         self.failed = True
+        self.answered.set()
 
 
 class Pods:
@@ -201,6 +204,7 @@ class Pods:
         self._known = threading.Condition()
         self._pods: dict[str, Pod] = {}
         self._deleted_at: dict[str, float] = {}
+        self._synced = False
         self._waited_for: dict[str, None] = {}
         self._wait_until = float("-inf")
         self._watch = Watch(
@@ -215,6 +219,11 @@ class Pods:
     def close(self) -> None:
         """Ask no more."""
         self._watch.close()
+
+    def wait(self, seconds: float) -> bool:
+        """Until the pods are known, or cannot be had; false where they are not known by then."""
+        self._watch.answered.wait(seconds)
+        return self._synced
 
     def pod(self, uid: str) -> Pod | None:
         """What is known of a pod now."""
@@ -252,6 +261,7 @@ class Pods:
             for uid in found:
                 self._deleted_at.pop(uid, None)
             self._pods.update(found)
+            self._synced = True
             self._forget()
             self._known.notify_all()
 
@@ -296,6 +306,10 @@ class MeshConfig:
         """The mesh config (YAML) as it is now."""
         return self._text
 
+    def wait(self, seconds: float) -> None:
+        """Until it is known, or cannot be had."""
+        self._watch.answered.wait(seconds)
+
     def _list(self, items: Sequence[Mapping[str, Any]]) -> None:
         for item in items:
             self._change("ADDED", item)
@@ -304,8 +318,3 @@ class MeshConfig:
         # A deleted config changes nothing in the proxies that run.
         if kind != "DELETED":
             self._text = str((kept.get("data") or {}).get("mesh", ""))
-
-
-def why_not(error: LogprocError) -> str:
-    """One line for the operator: the API cannot be used at all."""
-    return f"note: without the Kubernetes API: {error.message}; apps are named after their pods"

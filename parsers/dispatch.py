@@ -61,6 +61,7 @@ class FormatParser:
 
     def __init__(self, configured: Format | None = None) -> None:
         self._configured = configured
+        self._json = configured if configured is not None and configured.json is not None else None
         self.known = detect.known()
         if configured is not None and configured.json is None:
             self.known = (configured, *(f for f in self.known if f is not configured))
@@ -73,9 +74,14 @@ class FormatParser:
         """The reader of JSON lines."""
         from parsers.json_lines import JsonReader
 
-        return JsonReader(
-            self._configured if self._configured is not None and self._configured.json is not None else None
-        )
+        return JsonReader(self._json)
+
+    def prefer(self, formats: Sequence[Format]) -> None:
+        """Look for these before all other known formats from now on; streams of another format keep it while their lines fit it."""
+        texts = [f for f in formats if f.json is None]
+        self.known = (*texts, *(f for f in detect.known() if f not in texts))
+        self._json = next((f for f in formats if f.json is not None), None)
+        self.__dict__.pop("json_lines", None)
 
     def parse(self, texts: Sequence[Text]) -> Parsed:
         """Read all lines of all texts at once. Never raises on data."""

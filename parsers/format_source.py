@@ -88,6 +88,11 @@ def read_format(path: Path, name: str = "") -> Format:
         raise ExpressionError(f"{path}", error.text, error.offset, error.expected, error.hint) from None
 
 
+def formats_in(where: str, text: str) -> list[Format]:
+    """All formats that configuration as text holds, each once; `where` names it in errors. Raises ConfigError."""
+    return list({found.format.text: found.format for found in _of_configuration(Path(where), text)}.values())
+
+
 def _text(path: Path) -> str:
     try:
         with path.open("rb") as file:

@@ -7,7 +7,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,10 +18,16 @@ from logproc.errors import EXIT_DONE, EXIT_FINDING, ConfigError
 from logproc.log import LogFormat
 
 if TYPE_CHECKING:
+    from logproc.kube_watch import MeshConfig, Pods
     from logproc.metrics import Metrics
+    from logproc.model import Parser
     from logproc.pipeline import Pipeline
 
 TITLE = "read log files, parse them and store each line once"
+
+LABELS_SECONDS = 10.0
+FORMAT_SECONDS = 1.0
+"""What was read before the mesh's format is known would be stored as messages, so the first lines wait that long for it."""
 
 
 class Output(StrEnum):
@@ -48,6 +54,10 @@ def run(
     frame: str = typer.Option("auto", "--frame", help="What the runtime put around a line: plain, cri, docker ..."),
     containers: str = typer.Option("istio-proxy", "--containers", help="Containers of a log root, with commas; * for all."),
     namespaces: str = typer.Option("", "--namespaces", metavar="NAMES", help="Namespaces of a log root, with commas; patterns such as team-*.", show_default="all"),
+    selector: str = typer.Option("", "--selector", "-l", metavar="LABELS", help="Pods of a log root by their labels, as kubectl -l takes them. Needs the Kubernetes API.", show_default="all"),
+    kubernetes: bool = typer.Option(True, "--kubernetes/--no-kubernetes", help="Ask the API, where there is one, for labels of pods and the mesh's log format."),
+    kubeconfig: Path = typer.Option(None, "--kubeconfig", metavar="FILE", help="Ask the API with this configuration.", show_default="the pod's service account"),
+    mesh_config: str = typer.Option("istio-system/istio", "--mesh-config", metavar="NAMESPACE/NAME", help="ConfigMap of the mesh config, for its log format."),
     exclude: list[str] = typer.Option([], "--exclude", metavar="EXPR", help="Leave out what an expression selects, and count it (repeatable)."),
     probes: bool = typer.Option(True, "--probes/--no-probes", help="Store the kubelet's health checks, or leave them out."),
     sample: list[str] = typer.Option([], "--sample", metavar="EXPR:1/N", help="Of what an expression selects keep one request of N, with weight N; errors stay (repeatable)."),
@@ -57,6 +67,7 @@ def run(
     spool_max: str = typer.Option("1Gi", "--spool-max", metavar="SIZE", help="What may wait on disk while the sink is away."),
     held_max: str = typer.Option("2Gi", "--held-max", metavar="SIZE", help="Deleted files that are not read yet are held open up to this; what is beyond is lost, and said."),
     rate_limit: str = typer.Option("0", "--rate-limit", metavar="SIZE", help="Bytes a second of each pod; what exceeds it waits in the file. 0: none."),
+    memory: str = typer.Option("0", "--memory", metavar="SIZE", help="Keep the process within this by smaller batches; an embedded store's engine comes on top.", show_default="about 250Mi"),
     grace: float = typer.Option(10.0, "--grace", metavar="SECONDS", help="After SIGTERM or Ctrl-C: time to send what was read.", min=0),
     metrics_listen: str = typer.Option(None, "--metrics-listen", metavar="HOST:PORT", help="Serve /metrics, /healthz and /readyz there.", show_default="not served"),
     log_format: LogFormat = typer.Option(None, "--log-format", help="Own messages as lines or JSON.", show_default="text; json with --follow where standard error is no terminal"),
@@ -99,11 +110,24 @@ def run(
         grace=grace,
         held_max=parse_size("--held-max", held_max),
         rate=parse_size("--rate-limit", rate_limit),
+        memory=parse_size("--memory", memory),
         policy=policy,
         namespaces=namespaces,
+        labels=selector,
     )  # fmt: skip
     began = time.monotonic()
-    with collector(options, parser, sink, say=progress.say, progress=progress.step) as (pipeline, source):
+    cluster = _Cluster(progress.say)
+    if kubernetes and STDIN not in paths:
+        parser = cluster.open(kubeconfig, parser, mesh_config if format == "auto" else "")
+    if selector:
+        cluster.require_labels()
+    with (
+        closing(cluster),
+        collector(options, parser, sink, pods=cluster.pods, say=progress.say, progress=progress.step) as (
+            pipeline,
+            source,
+        ),
+    ):
         if state is None and chosen is not None and not quiet:
             progress.say(f"state: {chosen}")
         if not sink.limits.exactly_once and sink.limits.durable and follow:
@@ -124,6 +148,51 @@ def run(
         progress.say(_sentence(metrics, seconds))
     found = metrics.dead_lines or metrics.status.lost_lines
     return EXIT_FINDING if found or (strict and metrics.read.rows["rejected_line"]) else EXIT_DONE
+
+
+class _Cluster:
+    """The Kubernetes API as far as it can be asked: without it everything else works."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self._say = say
+        self.pods: Pods | None = None
+        self._mesh: MeshConfig | None = None
+
+    def open(self, kubeconfig: Path | None, parser: Parser, mesh_config: str) -> Parser:
+        """Begin to ask; the parser that follows the mesh config."""
+        from logproc.collector import node_name
+        from logproc.kube_api import Access, Api
+        from logproc.kube_watch import MeshConfig, Pods
+        from parsers.dispatch import FormatParser
+        from parsers.followed import FollowingParser
+
+        access = Access.from_kubeconfig(kubeconfig) if kubeconfig is not None else Access.in_cluster()
+        if access is None:
+            return parser
+        self.pods = Pods(Api(access), node_name(), say=self._say)
+        self.pods.start()
+        namespace, _, name = mesh_config.partition("/")
+        if not name or not isinstance(parser, FormatParser):
+            return parser
+        self._mesh = MeshConfig(Api(access), namespace, name, say=self._say)
+        self._mesh.start()
+        self._mesh.wait(FORMAT_SECONDS)
+        return FollowingParser(parser, self._mesh.latest, self._say)
+
+    def require_labels(self) -> None:
+        """Raise ConfigError where pods cannot be selected by their labels."""
+        if self.pods is None:
+            raise ConfigError(
+                "-l needs the Kubernetes API", "run it in a pod with a service account, or give --kubeconfig"
+            )
+        if not self.pods.wait(LABELS_SECONDS):
+            self._say("warning: no pod's labels are known yet; with -l nothing is read before")
+
+    def close(self) -> None:
+        """Ask no more."""
+        for watched in (self.pods, self._mesh):
+            if watched is not None:
+                watched.close()
 
 
 def _state_for(to: str, *, follow: bool, limits: Any, default: Path) -> Path | None:  # noqa: ARG001
