@@ -18,8 +18,8 @@ PARSE_BYTES = 4 << 20
 class Batcher:
     """Gathers chunks until one of the limits is reached."""
 
-    def __init__(self, limits: SinkLimits, clock: Callable[[], float]) -> None:
-        self._limits, self._clock = limits, clock
+    def __init__(self, limits: SinkLimits, clock: Callable[[], float], piece_bytes: int = PARSE_BYTES) -> None:
+        self._limits, self._clock, self._piece_bytes = limits, clock, piece_bytes
         self._chunks: list[Chunk] = []
         self._gathered = 0
         self._began_at: float | None = None
@@ -39,11 +39,11 @@ class Batcher:
     @property
     def room(self) -> int:
         """Bytes to read until something is due; at least a small read's worth."""
-        return max(SMALLEST_READ, min(self._limits.bytes - self.bytes, PARSE_BYTES - self._gathered))
+        return max(SMALLEST_READ, min(self._limits.bytes - self.bytes, self._piece_bytes - self._gathered))
 
     def piece_due(self) -> bool:
         """Whether what was gathered is enough for a call of the parser."""
-        return PARSE_BYTES - self._gathered < SMALLEST_READ
+        return self._piece_bytes - self._gathered < SMALLEST_READ
 
     def due(self) -> str:
         """Why the batch is to be sealed now: `rows`, `bytes`, `age`; empty: not yet."""

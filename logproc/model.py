@@ -215,8 +215,10 @@ class SourceStatus:
 class Source(Protocol):
     """Where chunks come from. One thread calls it."""
 
-    idle_seconds: float
-    """How long the caller waits after a read that found nothing."""
+    @property
+    def idle_seconds(self) -> float:
+        """How long the caller waits after a read that found nothing."""
+        ...
 
     def read(self, limit: int) -> Sequence[Chunk]:
         """Up to about `limit` bytes that are there now; empty when nothing is new. Hardly blocks (50 ms).

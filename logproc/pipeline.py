@@ -20,12 +20,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from logproc.batching import Batcher
+from logproc.batching import PARSE_BYTES, Batcher
 from logproc.courier import Courier
 from logproc.entry import Entry
 from logproc.frames import Framed, Framer
 from logproc.metrics import Metrics
-from logproc.model import ACCESS_LOG, MESSAGE_LOG, ROW_TABLES, Batch, Parsed, Parser, Sink, Source, Stream
+from logproc.model import ACCESS_LOG, MESSAGE_LOG, ROW_TABLES, Batch, Parsed, Parser, Sink, SinkLimits, Source, Stream
 from logproc.seal import Sealer
 from logproc.spool import Keeper, progress_of
 from logproc.state import StreamKey
@@ -53,17 +53,19 @@ class Pipeline:
         sealer: Sealer,
         node: str = "",
         first_seq: int = 0,
+        limits: SinkLimits | None = None,
+        piece_bytes: int = PARSE_BYTES,
         metrics: Metrics | None = None,
         say: Callable[[str], None] = lambda _: None,
         progress: Callable[[], None] = lambda: None,
         grace: float = GRACE_SECONDS,
     ) -> None:
-        """`say` gets lines for the operator (from any thread); `progress` is called some times a second by the one that runs."""
+        """`limits` take the place of the sink's. `say` gets lines for the operator (from any thread); `progress` is called some times a second by the one that runs."""
         self._source, self._parser, self._sink, self._keeper = source, parser, sink, keeper
         self._framer, self._sealer = framer, sealer
         self._seq = first_seq
         self._say, self._progress, self._grace = say, progress, grace
-        self._batcher = Batcher(sink.limits, time.monotonic)
+        self._batcher = Batcher(limits or sink.limits, time.monotonic, piece_bytes)
         self._pieces: list[tuple[list[Framed], Parsed]] = []
         self._streams: dict[StreamKey, Stream] = {}
         self._were_open: set[StreamKey] = set()

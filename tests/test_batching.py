@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from logproc.batching import Batcher
+from logproc.budget import within
+from logproc.errors import ConfigError
 from logproc.model import Chunk, SinkLimits, Span, Stream
 
 LIMITS = SinkLimits(rows=10, bytes=1 << 20, seconds=1.0)
@@ -96,3 +100,16 @@ def test_oversized_lines_keep_their_index_when_chunks_are_joined() -> None:
 
     assert joined.oversized == ((2, 99),)
     assert joined.last
+
+
+def test_a_memory_limit_makes_batches_smaller_and_says_what_is_too_little() -> None:
+    limits = SinkLimits(rows=100_000, bytes=32 << 20)
+    sizes = [within(memory << 20, limits)[0].bytes for memory in (120, 140, 180, 220, 400)]
+    pieces = [within(memory << 20, limits)[1] for memory in (120, 140, 180, 220, 400)]
+
+    assert sizes == sorted(sizes)
+    assert (sizes[-1], pieces[-1]) == (32 << 20, 4 << 20)
+    assert all(256 << 10 <= piece <= size for piece, size in zip(pieces, sizes, strict=True))
+    assert within(0, limits) == (limits, 4 << 20)
+    with pytest.raises(ConfigError, match="--memory"):
+        within(50 << 20, limits)
