@@ -15,16 +15,19 @@ from parsers.arrow import Array, Batch, pa, pc
 from parsers.derived import Columns
 from parsers.fields import NUMBER, TIME
 from parsers.json_keys import Keys, Meaning
+from parsers.json_slices import Slices
 from parsers.operators import NUMBER_COLUMNS, PORT_COLUMN, Kind
 from parsers.start_time import LATEST, layout
 
 MISSING = values.MISSING
+_LONG = (Kind.TIME, Kind.NUMBER, Kind.REQUEST_ID, Kind.ADDRESS, Kind.PATH, Kind.TEXT)
+"""Kinds whose values are not worth a dictionary."""
 Ints = npt.NDArray[np.int64]
 
 
 @dataclass(slots=True)
 class Texts:
-    """Rows as texts: `columns[key][row]` (strings or a dictionary of them), null where the key is absent or null; `extra` are further (row, key, text).
+    """Rows as texts: `columns[key][row]` (strings, a dictionary of them, or slices), null where the key is absent or null; `extra` are further (row, key, text).
 
     `doubts[row]` says why a row is doubtful. `missing_is_null`: `-` is null already.
     """
@@ -75,6 +78,8 @@ def _derive(columns: Columns, rows: int) -> None:
 
 
 def _plain(array: Any) -> Any:
+    if isinstance(array, Slices):
+        return array.texts()
     return array.dictionary_decode() if isinstance(array, pa.DictionaryArray) else array
 
 
@@ -100,14 +105,11 @@ def _first(
 
 def _fill(columns: Columns, meaning: Meaning, key: str, array: Array, texts: Texts) -> None:
     name, kind = meaning.column, meaning.kind
-    if not texts.missing_is_null and kind in (
-        Kind.TIME,
-        Kind.NUMBER,
-        Kind.REQUEST_ID,
-        Kind.ADDRESS,
-        Kind.PATH,
-        Kind.TEXT,
-    ):
+    if isinstance(array, Slices):
+        if _fill_as_it_stands(columns, meaning, array):
+            return
+        array = array.texts() if kind in _LONG else array.words()
+    if not texts.missing_is_null and kind in _LONG:
         array = _without_missing(array)
     if kind is Kind.TIME:
         columns[name] = _times(meaning, key, array, texts)
@@ -125,6 +127,25 @@ def _fill(columns: Columns, meaning: Meaning, key: str, array: Array, texts: Tex
         words = array if isinstance(array, pa.DictionaryArray) else array.dictionary_encode()
         read = values.flags if kind is Kind.FLAGS else _cluster if kind is Kind.CLUSTER else _word
         columns[name] = words if read is _word and texts.missing_is_null else derived.words(words, read)
+
+
+def _fill_as_it_stands(columns: Columns, meaning: Meaning, slices: Slices) -> bool:
+    """Fill a column without making strings of its values first; False where not all have the usual shape."""
+    name, kind = meaning.column, meaning.kind
+    found: Any = None
+    if kind is Kind.NUMBER:
+        found = slices.numbers(NUMBER_COLUMNS[name])
+    elif kind is Kind.TIME:
+        printed = layout(meaning.argument)
+        micros = slices.times(printed) if printed else None
+        found = None if micros is None else pa.Array.from_buffers(TIMESTAMP, len(micros), [None, pa.py_buffer(micros)])
+    elif kind is Kind.ADDRESS:
+        both = slices.addresses()
+        if both is not None:
+            found, columns[PORT_COLUMN[name]] = both
+    if found is not None:
+        columns[name] = found
+    return found is not None
 
 
 def _word(text: str) -> str | None:

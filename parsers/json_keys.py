@@ -69,6 +69,9 @@ _KINDS = {
 } | dict.fromkeys(NUMBER_COLUMNS, Kind.NUMBER) | dict.fromkeys(PORT_COLUMN, Kind.ADDRESS)  # fmt: skip
 
 
+_SHORT = {Kind.METHOD, Kind.PROTOCOL, Kind.FLAGS, Kind.CLUSTER, Kind.SNI, Kind.WORD, Kind.NUMBER}
+
+
 @dataclass(frozen=True, slots=True)
 class Meaning:
     """The column a key fills and how its text becomes a value; of several keys for one column the one of lowest rank counts."""
@@ -93,17 +96,10 @@ class Keys:
     def _meaning(self, key: str) -> Meaning | None:
         return self._template.get(key) if self._template is not None else _of_name(key)
 
-    def is_word(self, key: str) -> bool:
-        """Whether a key's values are few and stay text, so that they are worth a dictionary."""
+    def is_short(self, key: str) -> bool:
+        """Whether a key's values are words or numbers, and no text of any length."""
         meaning = self.meaning(key)
-        return meaning is not None and meaning.kind in (
-            Kind.METHOD,
-            Kind.PROTOCOL,
-            Kind.FLAGS,
-            Kind.CLUSTER,
-            Kind.SNI,
-            Kind.WORD,
-        )
+        return meaning is not None and meaning.kind in _SHORT
 
     def is_access_log(self, keys: Iterable[str]) -> bool:
         """Whether an object with these keys is an access log, and no message of a program."""

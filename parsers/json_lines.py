@@ -14,7 +14,6 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from logproc.columns import TEXT
 from logproc.model import ACCESS_LOG, REJECTED_LINE, Frame, LineNumbers, Parsed
@@ -24,8 +23,10 @@ from parsers.format_string import Format
 from parsers.frames import FrameColumns
 from parsers.json_columns import MISSING, Texts, build
 from parsers.json_keys import Keys
-from parsers.json_layout import Layout, LayoutReader
+from parsers.json_layout import Found, Layout, LayoutReader
+from parsers.json_marks import Bools, Ints, Lines, Positions
 from parsers.json_object import GATEWAY_KEY, GATEWAY_KEYS, Object, is_gateways, read_object
+from parsers.json_slices import Slices
 from parsers.json_tokens import Flat, FlatReader
 from parsers.merge import Piece
 from parsers.times import timestamps
@@ -43,9 +44,6 @@ BLOCK = 1 << 20
 KEPT_BYTES = 64 << 10
 """How much of a rejected line is kept."""
 FORMAT = "format"
-
-Ints = npt.NDArray[np.int64]
-Bools = npt.NDArray[np.bool_]
 
 _ESCAPES = (("\ufdd0".encode(), b"\\\\"), ("\ufdd1".encode(), b'\\"'))
 """Characters that are none, in the place of an escaped backslash and an escaped quote; in this order, since the first can stand before
@@ -69,7 +67,8 @@ class JsonReader:
     def __init__(self, template: Format | None = None) -> None:
         self._keys = Keys(template.json if template is not None else None)
         self._is_access_log = lru_cache(4096)(self._keys.is_access_log)
-        self._layout = lru_cache(LAYOUTS)(lambda layout: LayoutReader(layout, self._keys.is_word))
+        self._layout = lru_cache(LAYOUTS)(lambda layout: LayoutReader(layout, self._keys.is_short))
+        self._usual: list[Layout] = []
         self._objects = FlatReader()
         self._others = JsonReader() if template is not None else None
 
@@ -81,7 +80,7 @@ class JsonReader:
         if lines == 0:
             return Parsed({}, {})
         framed = FrameColumns(frame)
-        text = _Lines.of(data, lines, len(frame.fields))
+        text = Lines.of(data, lines, len(frame.fields))
         single = text.single
         if lines < FEW:
             single[:] = True
@@ -95,7 +94,7 @@ class JsonReader:
             columnar += self._read_others(self._others, frame, text, pieces)
         return merge.parsed(pieces, columnar)
 
-    def _by_column(self, text: _Lines, groups: list[_Group]) -> None:
+    def _by_column(self, text: Lines, groups: list[_Group]) -> None:
         """Read what can be read by column; what cannot is single."""
         left = np.flatnonzero(~text.single)
         if len(left):
@@ -103,7 +102,7 @@ class JsonReader:
         for part in _blocks(text.begins, left):
             text.single[part[self._by_keys(text, part, groups)]] = True
 
-    def _escaped(self, text: _Lines, groups: list[_Group]) -> None:
+    def _escaped(self, text: Lines, groups: list[_Group]) -> None:
         """Read by column lines that are single for escaped quotes and backslashes alone, so that a client's quotes slow nobody down."""
         lines = {row: text.bare(row) for row in np.flatnonzero(text.single).tolist()}
         rows = np.array([row for row, line in lines.items() if b"\\" in line and not is_gateways(line)], np.int64)
@@ -114,7 +113,7 @@ class JsonReader:
             return
         for mark, escape in _ESCAPES:
             data = data.replace(escape, mark)
-        part = _Lines.of(data, len(rows), 0)
+        part = Lines.of(data, len(rows), 0)
         found: list[_Group] = []
         self._by_column(part, found)
         for group in found:
@@ -127,7 +126,7 @@ class JsonReader:
         text.single[rows[~part.single]] = False
 
     @staticmethod
-    def _read_others(reader: JsonReader, frame: Frame, text: _Lines, pieces: list[Piece]) -> int:
+    def _read_others(reader: JsonReader, frame: Frame, text: Lines, pieces: list[Piece]) -> int:
         """Read what the template does not fit by the known names: a stream can change its configuration, or mix two."""
         left = np.ones(len(text.ends), bool)
         for piece in pieces:
@@ -137,42 +136,40 @@ class JsonReader:
         pieces += [Piece(table, batch, rows[found.rows[table]]) for table, batch in found.tables.items()]
         return found.columnar
 
-    def _by_layout(self, text: _Lines, left: Ints, groups: list[_Group]) -> Ints:
+    def _by_layout(self, text: Lines, left: Ints, groups: list[_Group]) -> Ints:
         """Read the lines of the most frequent layouts; the lines that are left."""
+        found: list[Found] = []
         tried: set[Layout] = set()
         while len(left) >= FEW and len(tried) < LAYOUTS_AT_ONCE:
-            votes: Counter[Layout] = Counter()
-            for row in left[:: max(1, len(left) // SAMPLE)].tolist():
-                layout = Layout.of_line(text.bare(row))
-                if layout is not None and layout not in tried and not _is_gateways(layout):
-                    votes[layout] += 1
-            if not votes or votes.total() == len(votes):
-                break  # no two are alike
-            best = votes.most_common(1)[0][0]
-            tried.add(best)
-            reader = self._layout(best)
+            layout = next((one for one in self._usual if one not in tried), None) or _frequent(text, left, tried)
+            if layout is None:
+                break
+            tried.add(layout)
+            reader = self._layout(layout)
             if not reader.possible:
                 continue
-            found = reader.read(*text.only(left))
-            if found is None:
-                odd = text.with_odd_quotes(left)
-                if not odd.any():
-                    break
-                text.single[left[odd]] = True
-                left = left[~odd]
-                tried.discard(best)
-                continue
-            taken, columns = found
-            if ztunnel.is_object(best.keys):
-                text.single[left[taken]] = True
-            elif self._is_access_log(best.keys):
-                groups.append(_Group(left[taken], columns, True))
-            left = left[~taken]
+            taken = reader.read(text, left)
+            if len(taken.rows) >= FEW:
+                found.append(taken)
+                left = np.setdiff1d(left, taken.rows, assume_unique=True)
+        self._usual = [one.layout for one in sorted(found, key=lambda one: -len(one.rows))]
+        if found:
+            rows = np.concatenate([one.rows for one in found])
+            proved = text.hold(rows, np.concatenate([one.quotes for one in found]))
+            if not proved.all():
+                left = np.sort(np.concatenate((left, rows[~proved])))
+                cuts = np.cumsum([len(one.rows) for one in found])[:-1]
+                found = [one.filter(mask) for one, mask in zip(found, np.split(proved, cuts), strict=True)]
+        for one in found:
+            if ztunnel.is_object(one.layout.keys):
+                text.single[one.rows] = True
+            elif self._is_access_log(one.layout.keys) and len(one.rows):
+                groups.append(_Group(one.rows, one.columns, True))
         return left
 
-    def _by_keys(self, text: _Lines, part: Ints, groups: list[_Group]) -> Ints:
+    def _by_keys(self, text: Lines, part: Ints, groups: list[_Group]) -> Ints:
         """Read flat objects whatever the order of their keys; which of the lines must be read one by one."""
-        begins, ends = text.begins[part], text.ends[part]
+        begins, ends = text.begins[part].astype(np.int64), text.ends[part].astype(np.int64)
         first, last = int(begins[0]), int(ends[-1]) + 1
         flat = self._objects.read(text.data[first:last], begins - first, ends - first)
         taken, l4 = self._access_logs(flat)
@@ -200,12 +197,12 @@ class JsonReader:
         l4 = np.array([ztunnel.is_object(k) for k in keys])
         return (np.array([self._is_access_log(k) for k in keys]) & ~l4)[which.ravel()], l4[which.ravel()]
 
-    def _piece(self, group: _Group, framed: FrameColumns, text: _Lines) -> Piece:
+    def _piece(self, group: _Group, framed: FrameColumns, text: Lines) -> Piece:
         batch = build(Texts(len(group.rows), group.columns, missing_is_null=group.missing_is_null), self._keys)
         words = [framed.split(text.line(row))[0] for row in group.rows.tolist()] if framed.names else []
         return _piece(ACCESS_LOG, batch, group.rows, framed, words)
 
-    def _singles(self, rows: Sequence[int], framed: FrameColumns, lines: _Lines) -> list[Piece]:
+    def _singles(self, rows: Sequence[int], framed: FrameColumns, lines: Lines) -> list[Piece]:
         objects, l4_objects = list[Object](), list[Object]()
         kept, l4, broken = _Kept(framed), _Kept(framed), _Kept(framed)
         for row in rows:
@@ -256,50 +253,6 @@ class JsonReader:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class _Lines:
-    """The lines of a chunk: where each starts, where it begins behind its frame, where it ends; `single`: to be read one by one."""
-
-    data: bytes
-    starts: Ints
-    begins: Ints
-    ends: Ints
-    single: Bools
-
-    @classmethod
-    def of(cls, data: bytes, lines: int, words: int) -> _Lines:
-        """Lines behind frames of so many words; those that cannot be read by column are single."""
-        text = np.frombuffer(data, np.uint8)
-        controls = np.flatnonzero(text < ord(" "))
-        ends = controls if len(controls) == lines else controls[text[controls] == ord("\n")]
-        starts = np.concatenate((np.zeros(1, np.int64), ends[:-1] + 1))
-        begins, single = _behind_frame(data, starts, ends, words)
-        return cls(data, starts, begins, ends, single | _suspects(data, ends, controls))
-
-    def line(self, row: int) -> bytes:
-        """A line in its frame."""
-        return self.data[self.starts[row] : self.ends[row]]
-
-    def bare(self, row: int) -> bytes:
-        """A line without its frame."""
-        return self.data[self.begins[row] : self.ends[row]]
-
-    def with_odd_quotes(self, rows: Ints) -> Bools:
-        """Which of these lines have a quote without another one."""
-        quotes = np.flatnonzero(np.frombuffer(self.data, np.uint8) == ord('"'))
-        odd: Bools = (np.searchsorted(quotes, self.ends[rows]) - np.searchsorted(quotes, self.begins[rows])) % 2 != 0
-        return odd
-
-    def only(self, rows: Ints) -> tuple[bytes, Ints, Ints]:
-        """These lines without their frames, and where each begins and ends in that."""
-        if len(rows) == len(self.ends) and self.begins is self.starts:
-            return self.data, self.begins, self.ends
-        begins, ends = self.begins[rows], self.ends[rows]
-        data = b"".join([self.data[a:b] for a, b in zip(begins.tolist(), (ends + 1).tolist(), strict=True)])
-        after = np.cumsum(ends + 1 - begins)
-        return data, after - (ends + 1 - begins), after - 1
-
-
 @dataclass(slots=True)
 class _Kept:
     """Single lines with their numbers and the words of their frames."""
@@ -334,41 +287,9 @@ def _piece(table: str, batch: Batch, rows: LineNumbers, framed: FrameColumns, wo
     return Piece(table, batch, rows)
 
 
-def _behind_frame(data: bytes, starts: Ints, ends: Ints, words: int) -> tuple[Ints, Bools]:
-    """Where each line begins behind so many words, and which lines have too few."""
-    if words == 0:
-        return starts, np.zeros(len(starts), bool)
-    blanks = np.flatnonzero(np.frombuffer(data, np.uint8) == ord(" "))
-    last = np.searchsorted(blanks, starts) + words - 1
-    found = np.append(blanks, len(data))[np.minimum(last, len(blanks))]
-    # An object that begins the line stands among framed ones without a frame.
-    short = (found >= ends) | (np.frombuffer(data, np.uint8)[starts] == ord("{"))
-    return np.where(short, starts, found + 1), short
-
-
-def _suspects(data: bytes, ends: Ints, controls: Ints) -> Bools:
-    """Lines with a backslash, a control character, or bytes that are no UTF-8."""
-    found = np.zeros(len(ends), bool)
-    text = np.frombuffer(data, np.uint8)
-    if b"\\" in data:
-        found[np.searchsorted(ends, np.flatnonzero(text == ord("\\")))] = True
-    if len(controls) != len(ends):
-        found[np.searchsorted(ends, controls[text[controls] != ord("\n")])] = True
-    if not data.isascii():
-        try:
-            data.decode()
-        except UnicodeDecodeError:
-            high = np.unique(np.searchsorted(ends, np.flatnonzero(text >= 0x80)))
-            starts = np.concatenate((np.zeros(1, np.int64), ends[:-1] + 1))
-            for row in high.tolist():
-                try:
-                    data[starts[row] : ends[row]].decode()
-                except UnicodeDecodeError:
-                    found[row] = True
-    return found
-
-
 def _unescaped(column: Any) -> Any:
+    if isinstance(column, Slices):
+        column = column.texts()
     if isinstance(column, pa.DictionaryArray):
         texts = [None if t is None else _plain(t) for t in column.dictionary.to_pylist()]
         return kernels.mapped(column, texts)
@@ -383,12 +304,22 @@ def _plain(text: str) -> str:
     return text
 
 
+def _frequent(text: Lines, left: Ints, tried: set[Layout]) -> Layout | None:
+    """The most frequent layout of a sample of these lines, apart from those that were tried; None where no two are alike."""
+    votes: Counter[Layout] = Counter()
+    for row in left[:: max(1, len(left) // SAMPLE)].tolist():
+        layout = Layout.of_line(text.bare(row))
+        if layout is not None and layout not in tried and not _is_gateways(layout):
+            votes[layout] += 1
+    return votes.most_common(1)[0][0] if votes and votes.total() > len(votes) else None
+
+
 def _is_gateways(layout: Layout) -> bool:
     """Whether it may be a line of Envoy Gateway's text format with keys that a client added."""
     return GATEWAY_KEY in layout.keys and layout.keys[0] == GATEWAY_KEYS[0] and layout.keys != GATEWAY_KEYS
 
 
-def _blocks(begins: Ints, rows: Ints) -> list[Ints]:
+def _blocks(begins: Positions, rows: Ints) -> list[Ints]:
     """These rows in runs of about BLOCK bytes."""
     if len(rows) == 0:
         return []

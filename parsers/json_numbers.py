@@ -1,6 +1,8 @@
-"""Whole numbers, many at once, by arithmetic on words of eight bytes."""
+"""Whole numbers, many at once, by arithmetic on words of eight bytes: little-endian, so that the first character is the lowest byte."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,24 +12,47 @@ Words = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]
 
 MAX_DIGITS = 16
+WORD = 8
 
 _ONES = int.from_bytes(b"\x01" * 8, "little")
 _HIGH, _ZEROS, _SIX = np.uint64(_ONES * 0xF0), np.uint64(_ONES * 0x30), np.uint64(_ONES * 0x06)
-_LEFT = np.array([8 * (8 - n) if n < 8 else 0 for n in range(MAX_DIGITS + 1)], np.uint64)
-_FILL = np.array([_ONES * 0x30 & ((1 << 8 * (8 - n)) - 1) if n < 8 else 0 for n in range(MAX_DIGITS + 1)], np.uint64)
+_LEFT = np.array([8 * max(8 - n, 0) for n in range(MAX_DIGITS + 1)], np.uint64)
+_FILL = np.array([_ONES * 0x30 & ((1 << 8 * max(8 - n, 0)) - 1) for n in range(MAX_DIGITS + 1)], np.uint64)
 
 
-def whole_numbers(words: Words, start: Ints, stop: Ints) -> Bools:
-    """Which of the texts are whole numbers as JSON has them, of at most MAX_DIGITS digits. `words[i]` are the eight bytes from i on."""
-    length = stop - start
+def whole_numbers(head: Words, next: Words, length: Ints) -> Bools:
+    """Which of the texts are whole numbers as JSON has them, of at most MAX_DIGITS digits, `head` and `next` being their first 16 bytes."""
     size = np.clip(length, 1, MAX_DIGITS)
-    head = words[start]
-    good: Bools = _digits((head << _LEFT[size]) | _FILL[size])
+    good: Bools = _digits(_right_aligned(head, size))
     good &= length == size
-    if (size > 8).any():
-        good &= (size <= 8) | _digits(words[stop - 8])
+    if (size > WORD).any():
+        good &= _digits(_right_aligned(next, np.maximum(size - WORD, 0)))
     good &= (size == 1) | ((head & np.uint64(0xFF)) != ord("0"))
     return good
+
+
+def short_numbers(head: Words, length: Ints) -> tuple[Words, Bools]:
+    """The numbers of texts of one to eight digits, and which of the texts are such."""
+    size = np.clip(length, 1, WORD)
+    word = _right_aligned(head, size)
+    good = _digits(word)
+    good &= length == size
+    # Neighbouring digits to pairs, pairs to fours, fours to eight.
+    value = word & np.uint64(_ONES * 0x0F)
+    for factor, shift, mask in ((2561, 8, 0x00FF00FF00FF00FF), (6553601, 16, 0x0000FFFF0000FFFF)):
+        value *= np.uint64(factor)
+        value >>= np.uint64(shift)
+        value &= np.uint64(mask)
+    value *= np.uint64(42949672960001)
+    value >>= np.uint64(32)
+    return value, good
+
+
+def _right_aligned(head: Words, size: Any) -> Words:
+    """The first `size` characters behind zeros."""
+    word: Words = head << _LEFT[size]
+    word |= _FILL[size]
+    return word
 
 
 def _digits(word: Words) -> Bools:

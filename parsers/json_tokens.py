@@ -137,7 +137,7 @@ class FlatReader:
         stop[others] = np.where(final, ends[line[keys[others]]], stop[others]) - 1
         closing = (pairs[stop[others]] & 0xFF) == np.where(final, ord("}"), ord(","))
         null = (stop[others] - start[others] == len("null")) & ((words[start[others]] & np.uint64(0xFFFFFFFF)) == _NULL)
-        number = whole_numbers(words, start[others], stop[others])
+        number = whole_numbers(words[start[others]], words[start[others] + 8], stop[others] - start[others])
         wrong[keys[others[~((null | number) & closing)]]] = True
 
         names = self._names(padded, words, opened[keys], closed[keys])

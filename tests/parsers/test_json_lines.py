@@ -526,6 +526,87 @@ def test_no_line_raises_or_is_read_twice(lines: list[bytes]) -> None:
     tables(lines)
 
 
+NESTED: dict[str, Any] = {
+    "ts": TODAY["start_time"],
+    "request": {"method": "GET", "path": "/a,b", "headers": {"user-agent": "curl", "x": None}},
+    "response": {"code": 200, "flags": "-", "ratio": 0.25, "ok": True},
+    "response_flags": "UF",
+    "upstream_cluster": "outbound|80||a.b",
+    "duration": 7,
+}
+
+
+def test_nested_objects_of_one_configuration_are_read_by_column() -> None:
+    lines = [compact(NESTED | {"duration": i}) for i in range(100)]
+    assert JsonReader().read(b"\n".join(lines) + b"\n", 100, PLAIN).columnar == 100
+    row = read(compact(NESTED))
+    assert (row["method"], row["path"], row["duration_ms"]) == ("GET", "/a,b", 7)
+    assert row["extra"] == [
+        ("request.headers.user-agent", "curl"),
+        ("response.ok", "true"),
+        ("response.ratio", "0.25"),
+        ("ts", TODAY["start_time"]),
+    ]
+
+
+def test_a_few_configurations_mixed_line_by_line_are_read_by_column() -> None:
+    kinds = [compact(TODAY), compact(dict(reversed(TODAY.items()))), compact(as_strings(TODAY)), compact(NESTED)]
+    lines = kinds * MANY
+    assert JsonReader().read(b"\n".join(lines) + b"\n", len(lines), PLAIN).columnar == len(lines)
+    assert tables(lines) == [tables([line])[0] for line in kinds] * MANY
+
+
+def test_every_byte_of_every_key_counts() -> None:
+    usual = compact(TODAY)
+    keys = [compact(TODAY).replace(f'"{key}":'.encode(), f'"{key[:-1]}X":'.encode()) for key in TODAY]
+    ends = [usual[:at] + b"X" + usual[at + 1 :] for at in range(len(usual)) if usual[at] in b'{}:,"']
+    odd = keys + ends
+    found = tables([usual] * MANY + odd)
+    assert found[MANY:] == [tables([line])[0] for line in odd]
+
+
+def test_frames_of_any_width_and_short_ones() -> None:
+    widths = [b"2026-11-20T10:00:01.5Z stderr F ", b"2026-11-20T10:00:01.123456789Z stdout F ", b"x y "]
+    lines = [widths[i % 3] + compact(TODAY) for i in range(3 * MANY)]
+    found = tables(lines, CRI)
+    assert found[0] == found[1] == ("access_log", READ)
+    assert found == [tables([line], CRI)[0] for line in lines[:3]] * MANY
+
+
+mutations = st.tuples(
+    st.integers(0, 10_000),
+    st.sampled_from(
+        [b"", b'"', b",", b'",', b',"', b"{", b"}", b":", b"\\", b" ", b"0", b"-", b"null", b"\xff", b"\x01", b"\r"]
+    ),
+    st.integers(0, 2),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(
+        st.tuples(objects, st.lists(mutations, max_size=2), st.sampled_from([0, 0, 1, 2])), min_size=1, max_size=5
+    ),
+    st.integers(0, 3),
+)
+def test_a_line_is_read_the_same_among_many_and_alone(
+    several: list[tuple[dict[str, Any], list[tuple[int, bytes, int]], int]], common: int
+) -> None:
+    """Whatever reader a line meets among others, it gives what the reader of single lines gives."""
+    lines = []
+    for members, changes, shape in several:
+        whole = (TODAY, dict(reversed(TODAY.items())), NESTED)[shape] | members
+        line = compact(whole)
+        for place, piece, dropped in changes:
+            at = place % (len(line) + 1)
+            line = line[:at] + piece + line[at + dropped :]
+        lines.append(line)
+    alone = [tables([line])[0] for line in lines]
+    usual = compact(TODAY)
+    chunk = (lines + [usual] * common) * FEW
+    assert tables(chunk) == (alone + [("access_log", READ)] * common) * FEW
+
+
 def test_hostile_keys_do_not_exhaust_the_table() -> None:
     reader = JsonReader()
     for start in range(0, 3000, 100):
