@@ -27,6 +27,7 @@ READ_BYTES = 1 << 16
 WAITING_BYTES = 16 << 20
 """What all streams together may have read ahead of the display; then they wait, and the API server with them."""
 ATTEMPTS_WITHOUT_FOLLOWING = 5
+ATTEMPTS_FOR_PREVIOUS = 5
 
 
 class Mark(Enum):
@@ -150,6 +151,8 @@ class Follow(threading.Thread):
         self._changed = threading.Condition()
         self._response: BaseHTTPResponse | None = None
         self._asked_at = 0.0
+        self._same_log = False
+        """The next response continues the log that an earlier one began."""
 
     # Told by the watch
 
@@ -193,9 +196,9 @@ class Follow(threading.Thread):
         checked_end = False
         """The container is over and its last response ended in order: one more look without following proves it."""
         while self._begin.previous or self._wait_for_log():
-            changed = self._note_restart()
+            self._note_restart()
             state, last = self._state, self.overlap.last
-            outcome = self._attempt(again=bool(self.opened) and not changed, check=checked_end, failures=failures)
+            outcome = self._attempt(check=checked_end, failures=failures)
             failures = 0 if outcome.answered else failures + 1
             if outcome.refused is not None:
                 if not self._goes_on(outcome.refused, failures):
@@ -203,6 +206,8 @@ class Follow(threading.Thread):
                 self._pause(outcome.refused.retry_after or _backoff(failures))
                 continue
             new = self.overlap.last != last
+            if new:  # a connection that was cut after it had worked is no reason to wait long
+                failures = min(failures, 1)
             quiet = 0 if new else quiet + 1
             if self._stopped or self._is_done(outcome, failures, new=new):
                 return
@@ -214,26 +219,27 @@ class Follow(threading.Thread):
             checked_end = over
             self._pause(_backoff(failures or (quiet if outcome.ended else 0)))
 
-    def _note_restart(self) -> bool:
-        """Whether the container has restarted since; then the rest of its last log is read first."""
+    def _note_restart(self) -> None:
+        """Where the container has restarted since, the rest of its last log is read first."""
         restart = self._state.restart
         if restart == self._restart:
-            return False
-        if self.opened:
-            self._read_rest_of_previous()
-        self._restart = restart
+            return
+        failures = 0
+        while self.overlap.last and not self._read_rest_of_previous() and failures < ATTEMPTS_FOR_PREVIOUS:
+            failures += 1
+            self._pause(_backoff(failures))
+        self._restart, self._same_log = restart, False
         self._mailbox.put((self, Mark.RESTARTED, restart))
-        return True
 
     def _is_done(self, outcome: _Outcome, failures: int, *, new: bool) -> bool:
         if not self._following:
             return outcome.ended or failures >= ATTEMPTS_WITHOUT_FOLLOWING
         return self._gone and (outcome.ended or not new)
 
-    def _attempt(self, *, again: bool, check: bool, failures: int) -> _Outcome:
+    def _attempt(self, *, check: bool, failures: int) -> _Outcome:
         """One response, to its end; what came is looked at before this returns."""
         try:
-            return _Outcome(answered=True, ended=self._read(again=again, check=check))
+            return _Outcome(answered=True, ended=self._read(check=check))
         except ApiError as error:
             return _Outcome(refused=error)
         except Unreachable as error:
@@ -258,7 +264,7 @@ class Follow(threading.Thread):
                 self._changed.wait(1)
         return not (self._stopped or self._gone)
 
-    def _read(self, *, again: bool, check: bool) -> bool:
+    def _read(self, *, check: bool) -> bool:
         """Read one response to its end. True: it ended as it should; false: it was silent for too long, or cut."""
         import urllib3
 
@@ -271,7 +277,8 @@ class Follow(threading.Thread):
             ) as response:
                 self._response = response
                 self.opened += 1
-                self._mailbox.put((self, Mark.CONTINUED if again else Mark.OPENED, 0))
+                self._mailbox.put((self, Mark.CONTINUED if self._same_log else Mark.OPENED, 0))
+                self._same_log = True
                 for data in _pieces(response):
                     self._mailbox.put((self, data, 0))
                     if self._stopped:
@@ -297,10 +304,8 @@ class Follow(threading.Thread):
             if self._stopped:
                 return
 
-    def _read_rest_of_previous(self) -> None:
-        """Lines that the container wrote last, before it restarted, and that a cut connection kept back."""
-        if not self.overlap.last:
-            return
+    def _read_rest_of_previous(self) -> bool:
+        """Lines that the container wrote last, before it restarted, and that a cut connection kept back. False: not now."""
         import urllib3
 
         parameters = {**self._parameters(follow=False), "previous": "true"}
@@ -309,8 +314,12 @@ class Follow(threading.Thread):
                 self._mailbox.put((self, Mark.OPENED, 0))
                 for data in _pieces(response):
                     self._mailbox.put((self, data, 0))
-        except (ApiError, Unreachable, urllib3.exceptions.HTTPError, OSError):
-            return  # the runtime has removed it, most likely: nobody can have it
+        except ApiError as error:
+            return error.status < 429  # the runtime has removed it, most likely: nobody can have it
+        except (Unreachable, urllib3.exceptions.HTTPError, OSError):
+            return False
+        else:
+            return True
         finally:
             self._settle()
 

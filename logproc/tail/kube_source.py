@@ -86,7 +86,6 @@ class KubeSource:
         self._pods: dict[str, _Known] = {}
         self._begun, self._alive = False, 0
         self.counts = _Counts()
-        threading.stack_size(STACK_BYTES)
         self._watches: list[Watch] = []
         chosen = [p for p in pods if selection.takes(p)]
         for pod in chosen:
@@ -243,7 +242,9 @@ class KubeSource:
         self._alive += 1
         if self._begun:
             self._tell(f"+ {stream.k8s_pod}/{stream.k8s_container}")
+        before = threading.stack_size(STACK_BYTES)
         follow.start()
+        threading.stack_size(before)
 
     def _deleted(self, pod: Pod) -> None:
         _, name, uid = place_of(pod)

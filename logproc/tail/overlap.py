@@ -80,8 +80,9 @@ class Overlap:
     def ended(self, *, final: bool) -> Chunk | None:
         """A response has ended; a last line without its newline counts where nothing more can come."""
         rest, self._pending = self._pending, b""
-        if self._awaited and self.lines and not final:
-            self._awaited = False
+        if rest and not rest[:4].isdigit():  # the beginning of a line would begin with its time
+            self.complaints.append(rest[:1000].decode("utf-8", "replace").strip())
+            return None
         if final and rest:
             return self._fresh(rest + b"\n", [])
         return None

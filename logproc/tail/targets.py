@@ -54,10 +54,8 @@ def read_targets(names: list[str], *, chosen: bool, piped: bool) -> Targets:
     Raises ConfigError where nothing or a mixture is named.
     """
     if not names:
-        if chosen:
-            return Targets()
-        if piped:
-            return Targets(stdin=True)
+        if chosen or piped:
+            return Targets(stdin=not chosen)
         raise ConfigError(
             "nothing is named",
             "logproc tail -l app=storefront, logproc tail deploy/storefront, logproc tail access.log,"
