@@ -14,7 +14,7 @@ from starlette.routing import Route
 from starlette.types import Message, Receive, Scope, Send
 
 from logproc.errors import QueryError
-from logproc.serve import answers
+from logproc.serve import answers, handshake
 from logproc.serve.body import IN_MEMORY, Body
 from logproc.serve.compression import Compressor, Decompressor, chosen, compressor
 from logproc.serve.engine import Kind, Outcome, Session
@@ -175,6 +175,9 @@ class Front:
             outcome = await self._queries.command(query.sql, session, parameters.values)
             return await self._send_whole(request, outcome.body, outcome)
         request.format = query.format or parameters.format or DEFAULT_FORMAT
+        if handshake.is_question(query.head, request.format, parameters.protocol):
+            content = handshake.answer(self._engine, self._options.name, parameters.protocol)
+            return await self._send_whole(request, content, Outcome(result_rows=1))
         if not re.fullmatch(r"\w+", request.format):
             raise QueryError(f"Unknown format {request.format!r}", code=73)
         result = await self._queries.ask(query, session, parameters.values, request.format, parameters.query_id)

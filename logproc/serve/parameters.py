@@ -65,6 +65,7 @@ class Parameters:
     settings: Mapping[str, str]
     compressed: bool
     wait_end: bool
+    protocol: int
 
 
 def read_parameters(url: bytes, headers: Mapping[str, str]) -> Parameters:
@@ -89,6 +90,7 @@ def read_parameters(url: bytes, headers: Mapping[str, str]) -> Parameters:
         {k: v for k, v in given.items() if k not in _TRANSPORT and not k.startswith("param_")},
         _switch(given.get("enable_http_compression", "0")),
         _switch(given.get("wait_end_of_query", "0")),
+        int(given["client_protocol_version"]) if given.get("client_protocol_version", "").isdecimal() else 0,
     )
 
 
