@@ -66,6 +66,7 @@ class FileSource:
         self._sites: dict[Place, Site] = {}
         self._open: dict[Inode, Site] = {}
         self._look = True
+        self._no_more = False
         self._ready: deque[Tail] = deque()
         self._ends: list[Chunk] = []
         self._unfinished = list(unfinished)
@@ -87,6 +88,9 @@ class FileSource:
     def read(self, limit: int) -> Sequence[Chunk]:
         """About `limit` bytes of what is there; each stream gets one turn after the other."""
         now = self._clock()
+        if self._no_more:
+            self._stop_following()
+            self._polled_at = float("-inf")
         if now - self._polled_at >= self._poll_seconds or now < self._polled_at:
             self._polled_at = now
             self._poll()
@@ -111,6 +115,15 @@ class FileSource:
             self._ends = []
         return chunks
 
+    def no_more(self) -> None:
+        """Nothing is written any more: what is there is read to its end, and then this source is finished. Any thread may call it."""
+        self._no_more = True
+
+    def _stop_following(self) -> None:
+        self._no_more, self._follow, self._look = False, False, True
+        for reader in self._readers():
+            reader.end = max(reader.end, reader.content.size())
+
     def _turn(self, tail: Tail) -> Chunk | None:
         if not self._rates.may_read(tail.pod):
             return None  # it is ready again at the next poll
@@ -133,6 +146,9 @@ class FileSource:
                 continue
             if not final:
                 return None
+            if self._follow and not reader.gzipped and not reader.same_file():
+                self._restart(reader)  # truncated while it stood behind another one
+                continue
             self._leave(tail, reader)
         self._end(tail)
         return None
@@ -247,6 +263,8 @@ class FileSource:
                     self._set_aside(site, inode)
         site.left = {inode: left for inode, left in site.left.items() if inode in present}
         for inode, reader in site.open.items():
+            if reader.listed and inode not in present:
+                reader.quiet_polls = 0  # counted from when it can be the end
             reader.listed = inode in present
             self._held.see(reader)
         listed = {file.stream.key for file in files}
@@ -254,6 +272,8 @@ class FileSource:
         for key in site.streams | listed:
             tail = self._tails.get(key)
             if tail is not None:
+                if tail.stream.restart < newest and not tail.superseded:
+                    tail.wait_again()
                 tail.superseded, tail.listed = tail.stream.restart < newest, key in listed
                 tail.readers.sort(key=lambda r: present.get(r.device_inode, -1))
                 self._make_ready(tail)
@@ -293,7 +313,9 @@ class FileSource:
         site.left.pop(inode, None)
         site.open[inode] = reader
         self._open[inode] = site
-        self._tails.setdefault(file.stream.key, Tail(file.stream)).readers.append(reader)
+        tail = self._tails.setdefault(file.stream.key, Tail(file.stream))
+        tail.wait_again()
+        tail.readers.append(reader)
         return inode, True
 
     def _was_begun(self, site: Site, inode: Inode) -> bool:

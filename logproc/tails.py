@@ -29,6 +29,11 @@ class Tail:
     last: Span = NOWHERE
     lag: Lag = field(default_factory=Lag)
 
+    def wait_again(self) -> None:
+        """Something came after its files: a runtime may write the rest of a line to the one before, so it has to be quiet from now on."""
+        for reader in self.readers:
+            reader.quiet_polls = 0
+
     @property
     def pod(self) -> str:
         """Whose rate limit it falls under."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -105,6 +106,19 @@ class Container:
         self.restart += 1
         self.rotations = 0
 
+    def prune(self) -> None:
+        """The kubelet has too many files: all but the current one go, and so does a gzip that was being made."""
+        for path in self.folder.glob(f"{self.restart}.log.*"):
+            if path != self.moved:
+                path.unlink()
+
+    def copytruncate(self) -> None:
+        """Somebody rotates as it must not be done: a copy, then the file is cut."""
+        if self.moved is None and self.current.exists() and self.current.stat().st_size and not self.unfinished:
+            self.rotations += 1
+            shutil.copy(self.current, self.folder / f"{self.restart}.log.20261121-{self.rotations:06d}")
+            os.truncate(self.current, 0)
+
     def delete_pod(self) -> None:
         shutil.rmtree(self.folder.parent)
 
@@ -126,6 +140,10 @@ class Reading:
         self.paths, self.follow, self.options = [str(p) for p in paths], follow, options
         self.clock = Clock()
         self.chunks: list[Chunk] = []
+        self.gone = False
+        """Files were deleted that only this process can still read."""
+        self.kept = 0
+        """Chunks that cannot get lost any more."""
         self.told: list[str] = []
         self.source = self._start({})
 
@@ -152,9 +170,18 @@ class Reading:
             c.span.file_id: Position(c.span.end, c.span.first_line + c.span.lines) for c in self.chunks if c.span.lines
         }
 
+    def hold(self) -> None:
+        """A poll while nothing may be read."""
+        self.clock.now += 1.01
+        self.source.read(0)
+
     def restart(self, lose: int = 0) -> None:
-        """Kill the process; the last chunks were not kept."""
+        """Kill the process; the last chunks were not kept. Deleted files that it held were read before."""
+        if self.gone:
+            self.read(8)
+            self.gone, self.kept = False, len(self.chunks)
         self.source.close()
+        lose = min(lose, len(self.chunks) - self.kept)
         if lose:
             del self.chunks[-lose:]
         self.source = self._start(self.positions())

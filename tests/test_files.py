@@ -177,6 +177,25 @@ def test_a_rotated_file_is_left_only_after_it_was_quiet(tmp_path: Path) -> None:
     assert reading.lines() == [*pod.lines[:2], b"2026-11-21T10:00:00.9Z stdout F late", pod.lines[2]]
 
 
+def test_a_late_line_comes_before_the_new_file_though_the_old_one_was_idle_for_long(tmp_path: Path) -> None:
+    pod = Container(tmp_path)
+    pod.write(2)
+    reading = Reading(tmp_path)
+    reading.read(20)
+    pod.rename()
+    old = pod.moved
+    pod.reopen()
+    pod.write(1)
+    reading.read(1)
+    assert old is not None
+    with old.open("ab") as file:
+        file.write(b"2026-11-21T10:00:00.9Z stdout F late\n")
+
+    reading.read(6)
+
+    assert reading.lines() == [*pod.lines[:2], b"2026-11-21T10:00:00.9Z stdout F late", pod.lines[2]]
+
+
 def test_what_was_read_as_plain_goes_on_where_it_was_when_gzipped(tmp_path: Path) -> None:
     pod = Container(tmp_path)
     pod.write(200, text="x" * 2000)

@@ -16,7 +16,7 @@ pod_actions = st.one_of(
     st.tuples(st.just("write_unfinished"), counts),
     st.tuples(st.just("write_long"), st.integers(1, 3)),
     *(st.tuples(st.just(a), st.just(0)) for a in ("rename", "reopen", "rename_back", "rotate", "gzip", "gzip_linger")),
-    st.tuples(st.just("start_again"), st.just(0)),
+    *(st.tuples(st.just(a), st.just(0)) for a in ("start_again", "prune", "delete_pod", "copytruncate")),
 )
 reader_actions = st.one_of(
     st.tuples(st.just("poll"), st.integers(1, 4)),
@@ -44,6 +44,10 @@ def act(pod: Container, action: str, count: int) -> None:
         getattr(pod, action)()
 
 
+LOSING = {"prune", "delete_pod", "copytruncate"}
+"""After these something is there only for who has seen it before."""
+
+
 def read(reading: Reading, action: str, count: int) -> None:
     if action == "poll":
         reading.read(count)
@@ -52,8 +56,7 @@ def read(reading: Reading, action: str, count: int) -> None:
         for _ in range(count):
             reading.chunks.extend(reading.source.read(1))
     elif action == "hold":
-        reading.clock.now += 0.3
-        reading.source.read(0)
+        reading.hold()
     else:
         reading.restart(lose=count)
 
@@ -69,6 +72,15 @@ def test_each_line_is_read_once_and_in_order(steps: list[tuple[int, tuple[str, i
         for who, (action, count) in steps:
             if who < 0:
                 read(reading, action, count)
+            elif action in LOSING:
+                if action == "delete_pod" and (pods[who].unfinished or not pods[who].folder.exists()):
+                    continue
+                # A copied file was read before it is cut: its rest is in the copy. Deleted ones are held open.
+                reading.read(4) if action == "copytruncate" else reading.hold()
+                reading.gone = True
+                act(pods[who], action, count)
+                pods[who].moved = None if action == "delete_pod" else pods[who].moved
+                reading.hold()
             else:
                 act(pods[who], action, count)
         for pod in pods:
