@@ -26,6 +26,7 @@ ORDER = (
     "query",
     "report",
     "audit",
+    "tail",
     "serve",
     "parse",
     "explain",

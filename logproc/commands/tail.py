@@ -42,53 +42,68 @@ class By(StrEnum):
     POD = "pod"
 
 
+def _completes(what: str) -> Callable[[typer.Context, str], list[str]]:
+    def words(ctx: typer.Context, incomplete: str) -> list[str]:
+        from logproc.tail.completion import complete
+
+        return complete(what, ctx.params, incomplete)
+
+    return words
+
+
+_LABELS, _NAMESPACES, _CONTEXTS = _completes("labels"), _completes("namespaces"), _completes("contexts")
+_CONTAINERS, _TARGETS = _completes("containers"), _completes("targets")
+
+
 def run(
     names: list[str] = typer.Argument(
-        None, metavar="[TARGET]...", help="deploy/NAME, sts/, job/, svc/, pod/ ...; a pattern of pod names; FILE, DIR or -; a URL."
+        None, metavar="[TARGET...]", help="deploy/NAME, sts/, job/, svc/, pod/ ...; a pattern of pod names; FILE, DIR or -; a URL.",
+        autocompletion=_TARGETS,
     ),
     *,
-    selector: str = typer.Option("", "--selector", "-l", metavar="SELECTOR", help="Pods with these labels: app=web,version!=v1."),
-    namespace: str = typer.Option("", "--namespace", "-n", help="Namespace.", show_default="the context's"),
-    all_namespaces: bool = typer.Option(False, "--all-namespaces", "-A", help="Pods of all namespaces."),
+    selector: str = typer.Option("", "--selector", "-l", metavar="SELECTOR", autocompletion=_LABELS, show_envvar=False, help="Pods with these labels: app=web,version!=v1."),
+    namespace: str = typer.Option("", "--namespace", "-n", show_envvar=False, help="Namespace.", autocompletion=_NAMESPACES, show_default="the context's"),
+    all_namespaces: bool = typer.Option(False, "--all-namespaces", "-A", show_envvar=False, help="Pods of all namespaces."),
     container: str = typer.Option(
-        "", "--container", "-c", metavar="NAMES", help="Containers, with commas; patterns too.", show_default="istio-proxy, else the default one"
+        "", "--container", "-c", metavar="NAMES", show_envvar=False, help="Containers, with commas; patterns too.", show_default="istio-proxy, else the default one",
+        autocompletion=_CONTAINERS,
     ),
-    all_containers: bool = typer.Option(False, "--all-containers", help="Every container, native sidecars too."),
-    field_selector: str = typer.Option("", "--field-selector", metavar="FIELDS", help="For example spec.nodeName=node-1."),
-    context: str = typer.Option("", "--context", help="Context of the kubeconfig."),
-    follow: bool = typer.Option(True, "--follow/--no-follow", "-f", help="Wait for more, or show what is there."),
-    tail: int = typer.Option(None, "--tail", metavar="N", help="Last lines of each container or file to begin with; -1: all.", show_default="10"),
-    since: str = typer.Option("", "--since", metavar="TIME", help="Begin there: 15m, 2h, 2026-11-21T10:00:00Z."),
-    previous: bool = typer.Option(False, "--previous", "-p", help="The log of the container before its last restart."),
-    max_log_requests: int = typer.Option(500, "--max-log-requests", metavar="N", min=1, help="Log streams at a time; more containers wait."),
-    code: str = typer.Option("", "--code", metavar="CODES", help="Response codes: 5xx,404."),
-    flag: str = typer.Option("", "--flag", metavar="FLAGS", help="One of these response flags: UO,UF."),
-    slower: str = typer.Option("", "--slower", metavar="TIME", help="Took at least that long: 500ms."),
-    path: str = typer.Option("", "--path", metavar="GLOBS", help="Paths (without query): '/api/*'."),
-    method: str = typer.Option("", "--method", metavar="METHODS", help="GET,POST."),
-    source: str = typer.Option("", "--source", metavar="APPS", help="Client's lines of these applications."),
-    destination: str = typer.Option("", "--destination", metavar="SERVICES", help="To these services: reviews, reviews.shop."),
-    subset: str = typer.Option("", "--subset", metavar="SUBSETS", help="To these subsets: v2."),
-    direction: str = typer.Option("", "--direction", metavar="SIDE", help="inbound (server's lines) or outbound (client's)."),
-    no_probes: bool = typer.Option(False, "--no-probes", help="Without health checks: kube-probe, load balancers."),
-    where: str = typer.Option("", "--where", metavar="EXPR", help="An expression over columns, as of `logproc parse`."),
-    include: list[str] = typer.Option([], "--include", metavar="REGEX", help="Only lines in which this is found."),
-    exclude: list[str] = typer.Option([], "--exclude", metavar="REGEX", help="No lines in which this is found."),
-    highlight: list[str] = typer.Option([], "--highlight", metavar="REGEX", help="Mark it where it is shown."),
-    only: str = typer.Option("", "--only", metavar="KIND", help="access or messages.", autocompletion=lambda: ["access", "messages"]),
+    all_containers: bool = typer.Option(False, "--all-containers", show_envvar=False, help="Every container, native sidecars too."),
+    field_selector: str = typer.Option("", "--field-selector", metavar="FIELDS", show_envvar=False, help="For example spec.nodeName=node-1."),
+    context: str = typer.Option("", "--context", show_envvar=False, help="Context of the kubeconfig.", autocompletion=_CONTEXTS),
+    follow: bool = typer.Option(True, "--follow/--no-follow", "-f", show_envvar=False, help="Wait for more, or show what is there."),
+    tail: int = typer.Option(None, "--tail", metavar="N", show_envvar=False, help="Last lines of each container or file to begin with; -1: all.", show_default="10"),
+    since: str = typer.Option("", "--since", metavar="TIME", show_envvar=False, help="Begin there: 15m, 2h, 2026-11-21T10:00:00Z."),
+    previous: bool = typer.Option(False, "--previous", "-p", show_envvar=False, help="The log of the container before its last restart."),
+    max_log_requests: int = typer.Option(500, "--max-log-requests", metavar="N", min=1, show_envvar=False, help="Log streams at a time; more containers wait."),
+    code: str = typer.Option("", "--code", metavar="CODES", show_envvar=False, help="Response codes: 5xx,404."),
+    flag: str = typer.Option("", "--flag", metavar="FLAGS", show_envvar=False, help="One of these response flags: UO,UF."),
+    slower: str = typer.Option("", "--slower", metavar="TIME", show_envvar=False, help="Took at least that long: 500ms."),
+    path: str = typer.Option("", "--path", metavar="GLOBS", show_envvar=False, help="Paths (without query): '/api/*'."),
+    method: str = typer.Option("", "--method", metavar="METHODS", show_envvar=False, help="GET,POST."),
+    source: str = typer.Option("", "--source", metavar="APPS", show_envvar=False, help="Client's lines of these applications."),
+    destination: str = typer.Option("", "--destination", metavar="SERVICES", show_envvar=False, help="To these services: reviews, reviews.shop."),
+    subset: str = typer.Option("", "--subset", metavar="SUBSETS", show_envvar=False, help="To these subsets: v2."),
+    direction: str = typer.Option("", "--direction", metavar="SIDE", show_envvar=False, help="inbound (server's lines) or outbound (client's)."),
+    no_probes: bool = typer.Option(False, "--no-probes", show_envvar=False, help="Without health checks: kube-probe, load balancers."),
+    where: str = typer.Option("", "--where", metavar="EXPR", show_envvar=False, help="An expression over columns, as of `logproc parse`."),
+    include: list[str] = typer.Option([], "--include", metavar="REGEX", show_envvar=False, help="Only lines in which this is found."),
+    exclude: list[str] = typer.Option([], "--exclude", metavar="REGEX", show_envvar=False, help="No lines in which this is found."),
+    highlight: list[str] = typer.Option([], "--highlight", metavar="REGEX", show_envvar=False, help="Mark it where it is shown."),
+    only: str = typer.Option("", "--only", metavar="KIND", show_envvar=False, help="access or messages.", autocompletion=lambda: ["access", "messages"]),
     output: str = typer.Option(
-        "text", "--output", "-o", metavar="FORM", help="text, wide, raw, json, jsonl, logfmt, or a template: '{time} {pod} {code}'.",
+        "text", "--output", "-o", metavar="FORM", show_envvar=False, help="text, wide, raw, json, jsonl, logfmt, or a template: '{time} {pod} {code}'.",
         autocompletion=lambda: ["text", "wide", "raw", "json", "jsonl", "logfmt"],
     ),
-    explain: bool = typer.Option(False, "--explain", help="Below each error: what its flags mean and where to look."),
-    timestamps: bool = typer.Option(False, "--timestamps", help="The runtime's time, whole, in place of the clock time."),
-    color: Color = typer.Option(Color.AUTO, "--color", help="auto: on a terminal, unless NO_COLOR is set."),
-    summary: bool = typer.Option(False, "--summary", help="A live table in place of lines."),
-    by: By = typer.Option(By.SERVICE, "--by", help="What a row of the table is."),
-    for_: str = typer.Option("", "--for", metavar="TIME", help="End after that long: 30s."),
-    expect_weight: list[str] = typer.Option([], "--expect-weight", metavar="SUBSET=N%", help="With --summary --for: exit with 1 unless the subset got that share, as in beta=10±3%."),
-    format: str = typer.Option("auto", "--format", help="A format's name, a format string, or auto."),
-    frame: str = typer.Option("auto", "--frame", help="What stands around each line of a file or pipe."),
+    explain: bool = typer.Option(False, "--explain", show_envvar=False, help="Below each error: what its flags mean and where to look."),
+    timestamps: bool = typer.Option(False, "--timestamps", show_envvar=False, help="The runtime's time, whole, in place of the clock time."),
+    color: Color = typer.Option(Color.AUTO, "--color", show_envvar=False, help="auto: on a terminal, unless NO_COLOR is set."),
+    summary: bool = typer.Option(False, "--summary", show_envvar=False, help="A live table in place of lines."),
+    by: By = typer.Option(By.SERVICE, "--by", show_envvar=False, help="What a row of the table is."),
+    for_: str = typer.Option("", "--for", envvar="LOGPROC_TAIL_FOR", metavar="TIME", show_envvar=False, help="End after that long: 30s."),
+    expect_weight: list[str] = typer.Option([], "--expect-weight", metavar="SUBSET=N%", show_envvar=False, help="With --summary --for: exit with 1 unless the subset got that share, as in beta=10±3%."),
+    format: str = typer.Option("auto", "--format", show_envvar=False, help="A format's name, a format string, or auto."),
+    frame: str = typer.Option("auto", "--frame", show_envvar=False, help="What stands around each line of a file or pipe."),
 ) -> int:  # fmt: skip
     """Show access logs as they are written: one aligned row for each request, component messages dimmed between them.
 
@@ -98,6 +113,8 @@ def run(
     \b
     A row: time  pod  direction  method  path  code  flags  duration  upstream service  subset
       → outbound, the client's line      ← inbound, the server's line      ⇄ a waypoint's
+
+    Defaults can be set in the settings file, or as LOGPROC_TAIL_NAMESPACE and the like.
 
     Examples:
 
@@ -134,7 +151,7 @@ def run(
     filters = compile_wanted(
         Wanted(
             code, flag, slower, path, method, source, destination, subset, direction, no_probes, where, include, exclude, only,
-            None if targets.kubernetes else begin,
+            begin if targets.files or targets.stdin else None,
         ),
         now,
     )  # fmt: skip
@@ -274,7 +291,7 @@ def _feed(targets: Targets, typed: dict[str, Any]) -> Feed:
     raw = typed["output"] == "raw" or typed["filters"].reads_lines
     parser = open_parser(typed["format"])
     if targets.url:
-        return _url_feed(targets.url)
+        return _url_feed(targets.url, typed)
     if targets.kubernetes:
         from logproc.tail.kube_feed import open_kubernetes
 
@@ -304,8 +321,38 @@ def _feed(targets: Targets, typed: dict[str, Any]) -> Feed:
     return LineFeed(source, reader, Order(WINDOW_SECONDS if typed["follow"] else 0))
 
 
-def _url_feed(url: str) -> Feed:
-    raise ConfigError(f"{url}: not a source of tail", "files, -, pods, kafka://, clickhouse:// or chdb://")
+def _url_feed(url: str, typed: dict[str, Any]) -> Feed:
+    """The live end of a topic, or what is newly stored."""
+    from logproc.errors import QueryError, Unavailable
+    from logproc.tail.row_feeds import StoreFeed, TopicFeed
+    from logproc.urls import Url
+
+    parsed = Url.parse(url)
+    tell = _told(typed["shows"])
+    if parsed.scheme == "kafka":
+        from logproc.broker import Broker
+
+        return TopicFeed(Broker.of(parsed), tell, typed["begin"])
+    if parsed.scheme not in ("chdb", "clickhouse"):
+        raise ConfigError(
+            f"{url}: tail reads no {parsed.scheme}:", "files, -, pods, kafka://, clickhouse:// or chdb://"
+        )
+    from sinks.store import open_store
+
+    store = open_store(url)
+
+    def ask(sql: str) -> Any:
+        try:
+            return store.query_arrow(sql)
+        except QueryError as error:
+            if error.code:
+                raise
+            raise Unavailable(error.message, error.hint) from error
+
+    count = typed["tail"]
+    return StoreFeed(
+        ask, tell, last=LAST_LINES if count is None else count, since=typed["begin"], follow=typed["follow"]
+    )
 
 
 def _told(shows: Shows) -> Callable[[str], None]:

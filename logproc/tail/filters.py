@@ -115,14 +115,17 @@ def times_of(table: Table) -> npt.NDArray[np.int64]:
     """Nanoseconds of each row: of the runtime where they are known, else of the line itself."""
     if not (table.times == NO_TIME).any():
         return table.times
+    return np.where(table.times == NO_TIME, own_times(table), table.times)
+
+
+def own_times(table: Table) -> npt.NDArray[np.int64]:
+    """Nanoseconds that the lines themselves say; NO_TIME where one says none."""
     index = table.batch.schema.get_field_index("timestamp")
-    own = np.full(table.batch.num_rows, NO_TIME, np.int64)
-    if index >= 0:
-        column: Any = table.batch.column(index)
-        stamped = np.asarray(column.is_valid())
-        values = column.cast("int64").fill_null(0).to_numpy(zero_copy_only=False) * 1000
-        own = np.where(stamped, values, NO_TIME)
-    return np.where(table.times == NO_TIME, own, table.times)
+    if index < 0:
+        return np.full(table.batch.num_rows, NO_TIME, np.int64)
+    column: Any = table.batch.column(index)
+    values = column.cast("int64").fill_null(0).to_numpy(zero_copy_only=False) * 1000
+    return np.where(np.asarray(column.is_valid()), values, NO_TIME)
 
 
 def line_texts(name: str, table: Table) -> Sequence[str]:

@@ -12,7 +12,7 @@ import pyarrow as pa
 from logproc.model import ACCESS_LOG, MESSAGE_LOG
 from logproc.tail import texts
 from logproc.tail.columns_of import Cells, cells, pairs, values
-from logproc.tail.filters import times_of
+from logproc.tail.filters import own_times, times_of
 from logproc.tail.layout import GAP, Layout
 from logproc.tail.line_times import NO_TIME
 from logproc.tail.paint import Paint
@@ -21,6 +21,10 @@ from logproc.text_table import cut, display_width, printable
 
 Explain = Callable[[str, str], Sequence[str]]
 """What response flags and response-code details mean, a line for each."""
+
+
+_CLOCK = slice(11, 23)
+"""Of `2026-11-21T10:00:00.123`."""
 
 
 @dataclass(slots=True)
@@ -38,7 +42,7 @@ class View:
     def lines(self, rows: Rows) -> list[str]:
         """The rows as lines without newlines, in their order."""
         made: dict[str, list[str]] = {}
-        if not self.layout.pods and any(t.batch.schema.get_field_index("k8s_pod") >= 0 for t in rows.tables.values()):
+        if not self.layout.pods and any(_has_pods(t.batch) for t in rows.tables.values()):
             self.layout.have_pods()
         access = rows.tables.get(ACCESS_LOG)
         if access is not None:
@@ -91,14 +95,12 @@ class View:
             return [
                 "-" if t == NO_TIME else f"{text}Z" for t, text in zip(stamps.tolist(), whole.tolist(), strict=True)
             ]
-        batch = table.batch
-        index = batch.schema.get_field_index("timestamp")
-        column: Any = batch.column(index) if index >= 0 else pa.nulls(batch.num_rows, pa.timestamp("us", "UTC"))
-        own = column.cast(pa.int64()).to_pylist()
-        return [
-            texts.clock(t * 1000) if t is not None else texts.clock(n) if n != NO_TIME else "-"
-            for t, n in zip(own, table.times.tolist(), strict=True)
-        ]
+        own = own_times(table)
+        stamps = np.where(own == NO_TIME, table.times, own)
+        clocks = np.datetime_as_string((stamps // 10**6).view("datetime64[ms]")).tolist()
+        if (stamps != NO_TIME).all():
+            return [text[_CLOCK] for text in clocks]
+        return ["-" if t == NO_TIME else text[_CLOCK] for t, text in zip(stamps.tolist(), clocks, strict=True)]
 
     def _paths(self, batch: pa.RecordBatch) -> Cells:
         paths = cells(
@@ -204,6 +206,11 @@ def in_order(rows: Rows, made: dict[str, list[str]]) -> list[str]:
     return [everything[i] for i in order.tolist()]
 
 
+def _has_pods(batch: pa.RecordBatch) -> bool:
+    index = batch.schema.get_field_index("k8s_pod")
+    return index >= 0 and batch.column(index).null_count < batch.num_rows
+
+
 def _or_dash(value: Any) -> str:
     return "-" if value is None or value == "" else printable(str(value))
 
@@ -253,14 +260,10 @@ def _each(keys: list[Any], column: Cells, make: Callable[[Any, str], str]) -> Ce
 
 
 def _fitted(column: Cells, width: int, *, right: bool, cutting: bool, last: bool) -> Cells:
-    known: dict[str, str] = {}
-    found = []
-    for text in column:
-        fitted = known.get(text)
-        if fitted is None:
-            fitted = known[text] = _fit(text, width, right=right, cutting=cutting, padding=not last)
-        found.append(fitted)
-    return found
+    if not last and not right and max(map(len, column), default=0) <= width and "".join(column).isascii():
+        return [text.ljust(width) for text in column]
+    known = {text: _fit(text, width, right=right, cutting=cutting, padding=not last) for text in set(column)}
+    return [known[text] for text in column]
 
 
 def _fit(text: str, width: int, *, right: bool, cutting: bool, padding: bool = True) -> str:
