@@ -69,7 +69,7 @@ _KINDS = {
 } | dict.fromkeys(NUMBER_COLUMNS, Kind.NUMBER) | dict.fromkeys(PORT_COLUMN, Kind.ADDRESS)  # fmt: skip
 
 
-_SHORT = {Kind.METHOD, Kind.PROTOCOL, Kind.FLAGS, Kind.CLUSTER, Kind.SNI, Kind.WORD, Kind.NUMBER}
+_WORDS = {Kind.METHOD, Kind.PROTOCOL, Kind.FLAGS, Kind.CLUSTER, Kind.SNI, Kind.WORD}
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +96,10 @@ class Keys:
     def _meaning(self, key: str) -> Meaning | None:
         return self._template.get(key) if self._template is not None else _of_name(key)
 
-    def is_short(self, key: str) -> bool:
-        """Whether a key's values are words or numbers, and no text of any length."""
+    def is_word(self, key: str) -> bool:
+        """Whether a key's values have few distinct texts and stay text."""
         meaning = self.meaning(key)
-        return meaning is not None and meaning.kind in _SHORT
+        return meaning is not None and meaning.kind in _WORDS
 
     def is_access_log(self, keys: Iterable[str]) -> bool:
         """Whether an object with these keys is an access log, and no message of a program."""

@@ -1,9 +1,10 @@
 """JSON objects with the same keys in the same order and nesting, which is what one configuration prints, cut at their commas all at once.
 
 Between two members stands a comma before a quote, and nowhere else as long as no string ends with a comma. So each line of a layout has
-the same number of them, and from their places follows where every key and every value must stand. A line is read where the keys are there,
-byte for byte, and every value is a whole string or a whole literal; then its literals and values leave no byte over. That no string holds
-a quote of its own, the number of quotes shows.
+the same number of them, and from their places follows where every value must stand. Values of any text (paths, times, numbers) are cut
+out; what stands between two of them, keys and values with few distinct texts, is one piece. Pieces repeat from line to line, so each
+distinct one is looked at once: it must be the keys, byte for byte, with whole values between them. The pieces and the values cut out
+leave no byte of a line over. That no string holds a quote of its own, the number of quotes shows.
 """
 
 from __future__ import annotations
@@ -11,28 +12,37 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from logproc.columns import TEXT, WORD
+from parsers import kernels
+from parsers.arrow import pa
 from parsers.json_marks import QUOTE, Bools, Ints, Lines, Positions, windows
 from parsers.json_numbers import Words, whole_numbers
 from parsers.json_object import MAX_DEPTH
 from parsers.json_slices import Slices
+from parsers.values import MISSING
 
 MAX_MEMBERS = 256
 """Members of an object that is read here."""
 
 _KEY = re.compile(rb'"([^"\\]{1,64}+)":')
 _VALUE = re.compile(rb'(?:"[^"\\]*+"|[-+.0-9A-Za-z]++)(}*+)(,?)')
-_BARE = re.compile(rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|true|false")
-_NULL, _DASH = int.from_bytes(b"null", "little"), int.from_bytes(b'"-"', "little")
-_BYTE, _THREE, _FOUR = np.uint64(0xFF), np.uint64(0xFFFFFF), np.uint64(0xFFFFFFFF)
-_ONE_BYTE, _SEVEN_BYTES = np.uint64(8), np.uint64(56)
+_LITERAL = rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|true|false"
+_BARE = re.compile(_LITERAL)
+_WORD = b'("[^"]*"|null|%s)' % _LITERAL
+_NULL = int.from_bytes(b"null", "little")
+_BYTE, _FOUR = np.uint64(0xFF), np.uint64(0xFFFFFFFF)
 PROBED = 2
 """Keys by which lines of other layouts are told apart."""
-BLOCK = 1 << 18
-"""Bytes in work at a time: what is read of the lines then stays in the processor's cache."""
+PROBED_LINES = 64
+KNOWN_PIECES = 1 << 14
+"""Pieces of a layout that are remembered from chunk to chunk."""
+OFTEN = 4
+"""Lines to a distinct piece, at least, so that looking at pieces pays; values of pieces with fewer are cut out from then on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,169 +105,243 @@ class Found:
 
     layout: Layout
     rows: Ints
-    columns: dict[str, Slices]
+    columns: dict[str, Any]
     quotes: npt.NDArray[np.int32]
 
     def filter(self, mask: Bools) -> Found:
         """Only the lines where `mask` is true."""
         if mask.all():
             return self
-        columns = {key: values.filter(mask) for key, values in self.columns.items()}
+        at = pa.array(np.flatnonzero(mask))
+        columns = {
+            key: values.filter(mask) if isinstance(values, Slices) else values.take(at)
+            for key, values in self.columns.items()
+        }
         return Found(self.layout, self.rows[mask], columns, self.quotes[mask])
 
 
 class LayoutReader:
-    """Reads lines of one layout. `wants_head` tells for each key whether its values are words or numbers."""
+    """Reads lines of one layout. `is_word` tells for each key whether its values have few distinct texts."""
 
-    def __init__(self, layout: Layout, wants_head: Callable[[str], bool]) -> None:
+    def __init__(self, layout: Layout, is_word: Callable[[str], bool]) -> None:
         self.layout = layout
         counts = [literal.count(b',"') for literal in layout.literals]
         self.possible = counts == [0, *[1] * (len(counts) - 2), 0]
         """Whether commas before quotes tell its members apart: no key ends with a comma."""
-        self._heads = np.array([i for i, key in enumerate(layout.keys) if wants_head(key)], np.int64)
-        self._sizes = np.array([len(literal) for literal in layout.literals], np.int32)[:, None]
+        self._sizes = np.array([len(literal) for literal in layout.literals], np.int32)
         # Where the comma stands in each literal: behind the brackets that close objects.
-        self._commas = np.array([literal.find(b',"') for literal in layout.literals], np.int32)[:, None]
-        self._quotes = sum(literal.count(b'"') for literal in layout.literals)
-        self._before, self._last = _Literals(layout.literals[:-1]), _Literals(layout.literals[-1:])
-        self._probes = [_Literals([literal]) for literal in layout.literals[:-1][:PROBED]]
+        self._commas = np.array([literal.find(b',"') for literal in layout.literals], np.int32)
+        self._cut_at([i for i, key in enumerate(layout.keys) if not is_word(key)])
+
+    def _cut_at(self, values: list[int]) -> None:
+        """Cut out the values of these keys."""
+        self._values = np.array(values, np.int64)
+        self._pieces = _pieces(self.layout, values)
+        self._known: list[dict[bytes, _Piece | None]] = [{} for _ in self._pieces]
 
     def read(self, lines: Lines, rows: Ints) -> Found:
         """Which of these lines have this layout, if none of their strings holds a quote, and the values of those.
 
         They must be valid UTF-8, without backslashes and control characters.
         """
-        keys = self.layout.keys
-        rows, commas = self._probed(lines, *lines.divided(rows, len(keys) - 1))
-        cut = _Cut.empty(len(keys), len(self._heads), len(rows))
-        step = max(16, BLOCK // (8 * self._before.words * len(keys)))
-        for first in range(0, len(rows), step):
-            part = slice(first, first + step)
-            self._cut(lines, rows[part], commas[:, part], cut.part(part))
-        for i in np.flatnonzero(cut.bare.any(axis=1)).tolist():
-            cut.good &= _literals(lines.data, cut.starts[i], cut.stops[i], cut.bare[i])
-        if not cut.good.all():
-            rows, cut = rows[cut.good], cut.part(cut.good)
-        heads = dict(zip(self._heads.tolist(), cut.heads, strict=True))
-        columns = {
-            key: Slices(
-                lines.data, cut.starts[i], cut.stops[i], None if cut.there[i].all() else cut.there[i], heads.get(i)
-            )
-            for i, key in enumerate(keys)
+        rows, commas = self._probed(lines, *lines.divided(rows, len(self.layout.keys) - 1))
+        edges = np.empty((len(rows), len(self.layout.keys) + 1), np.int32)
+        edges[:, 0] = lines.begins[rows]
+        np.subtract(commas, self._commas[1:-1], out=edges[:, 1:-1])
+        edges[:, -1] = lines.ends[rows] - self._sizes[-1]
+        starts = edges[:, self._values] + self._sizes[self._values]
+        stops = edges[:, self._values + 1]
+        text = np.frombuffer(lines.data, np.uint8)
+        quoted = text.take(starts, mode="clip") == QUOTE
+        starts += quoted
+        stops -= quoted
+        bounds = np.empty((len(rows), 2 * len(self._values) + 2), np.int32)
+        bounds[:, 0], bounds[:, -1] = edges[:, 0], lines.ends[rows]
+        bounds[:, 1:-1:2], bounds[:, 2:-1:2] = starts, stops
+        good = (bounds[:, 1:] >= bounds[:, :-1]).all(axis=1)
+        if not good.all():
+            rows, bounds, quoted = rows[good], bounds[good], quoted[good]
+            starts, stops = starts[good], stops[good]
+        codes, texts = _distinct(lines.data, bounds)
+        places = np.zeros(len(texts), np.int32)
+        for i in range(len(self._pieces)):
+            places[codes[:, i]] = i
+        found = [
+            self._known[place].get(text) or self._piece(place, text)
+            for place, text in zip(places.tolist(), texts, strict=True)
+        ]
+        cut = _cut(lines.data, starts, stops, quoted)
+        good = cut.good
+        # A text at a place that is not its own is one of the last place where it stands, and no line needs it elsewhere.
+        if None in found or not (places[codes] == np.arange(len(self._pieces), dtype=np.int32)).all():
+            known = np.array([piece is not None for piece in found], bool)
+            good = good & ((places[codes] == np.arange(len(self._pieces))) & known[codes]).all(axis=1)
+        if not good.all():
+            rows, codes = rows[good], codes[good]
+            cut = cut.filter(good)
+        marks = np.array([0 if piece is None else piece.quotes for piece in found], np.int32)
+        quotes = marks[codes].sum(axis=1, dtype=np.int32)
+        columns: dict[str, Any] = {
+            self.layout.keys[key]: cut.slices(lines.data, i) for i, key in enumerate(self._values)
         }
-        return Found(self.layout, rows, columns, 2 * cut.quoted + np.int32(self._quotes))
+        for i, piece in enumerate(self._pieces):
+            some = np.flatnonzero(places == i)
+            read = [found[code] for code in some.tolist()]
+            code = np.ascontiguousarray(codes[:, i])
+            for number, key in enumerate(piece.keys):
+                words = [None if one is None else one.words[number] for one in read]
+                columns[self.layout.keys[key]] = _words(code, some, words, len(texts))
+        self._adapt(places, len(rows))
+        return Found(self.layout, rows, columns, quotes)
 
     def _probed(self, lines: Lines, rows: Ints, commas: Positions) -> tuple[Ints, Positions]:
         """The lines whose first keys are this layout's, told by these before anything else of them is looked at."""
+        every = max(1, len(rows) // PROBED_LINES)
+        if self._begin(lines, rows[::every], commas[::every]).all():
+            return rows, commas
+        good = self._begin(lines, rows, commas)
+        return rows[good], commas[good]
+
+    def _begin(self, lines: Lines, rows: Ints, commas: Positions) -> Bools:
         good = np.ones(len(rows), bool)
-        for i, literal in enumerate(self._probes):
-            at = lines.begins[rows] if i == 0 else commas[i - 1] - self._commas[i]
-            good &= literal.end(lines.data, at + self._sizes[i]).reshape(-1)
-        return (rows, commas) if good.all() else (rows[good], commas[:, good])
+        for i, literal in enumerate(self.layout.literals[:-1][:PROBED]):
+            at = lines.begins[rows] if i == 0 else commas[:, i - 1] - self._commas[i]
+            good &= windows(lines.data, at, len(literal)) == np.void(literal)
+        return good
 
-    def _cut(self, lines: Lines, rows: Ints, commas: Positions, cut: _Cut) -> None:
-        """Fill `cut` for some lines, few enough that all of it stays in the processor's cache."""
-        literals = np.empty((len(cut.starts) + 1, len(rows)), np.int32)
-        literals[0] = lines.begins[rows]
-        np.subtract(commas, self._commas[1:-1], out=literals[1:-1])
-        np.maximum(lines.ends[rows] - self._sizes[-1], 0, out=literals[-1])
-        starts = np.add(literals[:-1], self._sizes[:-1], out=cut.starts)
-        stops = literals[1:]
-        words, values = self._before.windows(lines.data, starts, 16)
-        good = self._before.match(words)
-        good &= self._last.end(lines.data, literals[-1:] + self._sizes[-1])
+    def _piece(self, place: int, text: bytes) -> _Piece | None:
+        """What a piece at a place tells; None where it is none of this layout's."""
+        known = self._known[place]
+        if text not in known:
+            if len(known) >= KNOWN_PIECES:
+                known.clear()
+            known[text] = self._pieces[place].read(text)
+        return known[text]
 
-        head, following = np.ascontiguousarray(values[..., 0]), values[..., 1]
-        quoted = (head & _BYTE) == QUOTE
-        null = (head & _FOUR) == _NULL
-        null &= stops - starts == len("null")
-        dash = (head & _THREE) == _DASH
-        known = null | quoted
-        np.logical_not(known, out=cut.bare)
-        if len(self._heads):
-            some = self._heads
-            inner = head[some] >> _ONE_BYTE
-            inner |= following[some] << _SEVEN_BYTES
-            cut.heads[:] = np.where(quoted[some], inner, head[some])
-        starts += quoted
-        np.subtract(stops, quoted, out=cut.stops)
-        # What is quoted must end with a quote, and that be another one than the first.
-        text = np.frombuffer(lines.data, np.uint8)
-        closed = text.take(cut.stops, mode="clip") == QUOTE
-        closed |= ~quoted
-        closed &= cut.stops >= starts
-        np.logical_not(null | dash, out=cut.there)
-        good &= closed.all(axis=0)
-        cut.good[:] = good
-        np.add.reduce(quoted, axis=0, dtype=np.int32, out=cut.quoted)
+    def _adapt(self, places: npt.NDArray[np.int32], rows: int) -> None:
+        """Cut out the values of pieces that hardly repeat."""
+        many = [i for i, count in enumerate(np.bincount(places).tolist()) if count * OFTEN > max(rows, 256)]
+        keys = {key for i in many for key in self._pieces[i].keys}
+        if keys:
+            self._cut_at(sorted(keys | set(self._values.tolist())))
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A text between two values: its own values in the order of their keys, and its quotes."""
+
+    words: tuple[str | None, ...]
+    quotes: int
+
+
+@dataclass(frozen=True, slots=True)
+class _PieceReader:
+    """Reads the pieces of one place. `keys`: the numbers of the keys whose values stand in it."""
+
+    keys: tuple[int, ...]
+    pattern: re.Pattern[bytes]
+
+    def read(self, text: bytes) -> _Piece | None:
+        """The piece; None for any other text."""
+        found = self.pattern.fullmatch(text)
+        if found is None:
+            return None
+        return _Piece(tuple(_word(value) for value in found.groups()), text.count(b'"'))
+
+
+def _word(value: bytes) -> str | None:
+    if value in (b"null", b'"-"'):
+        return None
+    return (value[1:-1] if value.startswith(b'"') else value).decode()
+
+
+def _pieces(layout: Layout, values: Sequence[int]) -> list[_PieceReader]:
+    """What stands before, between and behind the values that are cut out, with the quotes around these."""
+    found: list[_PieceReader] = []
+    first = 0
+    for place, value in enumerate([*values, len(layout.keys)]):
+        keys = tuple(range(first, value))
+        literals = [re.escape(one) for one in layout.literals[first : value + 1]]
+        before, behind = b'"?' if place else b"", b'"?' if value < len(layout.keys) else b""
+        found.append(_PieceReader(keys, re.compile(before + _WORD.join(literals) + behind)))
+        first = value + 1
+    return found
+
+
+def _distinct(data: bytes, bounds: Positions) -> tuple[npt.NDArray[np.int32], list[bytes]]:
+    """The pieces `[bounds[i, 0], bounds[i, 1])`, `[bounds[i, 2], bounds[i, 3])` and so on as numbers of distinct texts, line by line."""
+    rows, width = bounds.shape
+    if rows == 0:
+        return np.empty((0, width // 2), np.int32), []
+    flat = bounds.reshape(-1)
+    every = pa.StringArray.from_buffers(len(flat) - 1, pa.py_buffer(flat), pa.py_buffer(data))
+    places = pa.py_buffer(np.arange(0, len(flat), 2, dtype=np.int32))
+    found = every.take(pa.Array.from_buffers(pa.int32(), len(flat) // 2, [None, places])).dictionary_encode()
+    return kernels.codes(found).reshape(rows, -1), found.dictionary.cast(pa.binary()).to_pylist()
+
+
+def _words(code: npt.NDArray[np.int32], codes: Ints, words: Sequence[str | None], size: int) -> Any:
+    """A dictionary column: of each row's code, one of `codes`, the word; there are `size` codes in all."""
+    at: dict[str, int] = {}
+    table = np.full(size, -1, np.int32)
+    table[codes] = [-1 if word is None else at.setdefault(word, len(at)) for word in words]
+    if not at:
+        return pa.nulls(len(code), WORD)
+    found = table[code]
+    return kernels.word(np.maximum(found, 0), pa.array(list(at), TEXT), found >= 0)
+
+
+@dataclass(frozen=True, slots=True)
 class _Cut:
-    """Values by key and line: where they start and stop without their quotes, whether they are there, whether they are to be literals
-    other than `null`, the first bytes of words and numbers; by line whether it fits, and how many values are quoted.
+    """Values by line and key: where they start and stop without their quotes, whether they are there, their first bytes; by line whether
+    all of them are values.
     """
 
     starts: Positions
     stops: Positions
     there: Bools
-    bare: Bools
     heads: Words
     good: Bools
-    quoted: npt.NDArray[np.int32]
 
-    @classmethod
-    def empty(cls, keys: int, heads: int, rows: int) -> _Cut:
-        """Room for so many."""
-        return cls(
-            np.empty((keys, rows), np.int32), np.empty((keys, rows), np.int32), np.empty((keys, rows), bool),
-            np.empty((keys, rows), bool), np.empty((heads, rows), np.uint64), np.empty(rows, bool), np.empty(rows, np.int32),
-        )  # fmt: skip
+    def filter(self, mask: Bools) -> _Cut:
+        """Only the lines where `mask` is true."""
+        return _Cut(self.starts[mask], self.stops[mask], self.there[mask], self.heads[mask], self.good[mask])
 
-    def part(self, rows: slice | Bools) -> _Cut:
-        """Some lines; of a slice what is written here is written there."""
-        return _Cut(
-            self.starts[:, rows], self.stops[:, rows], self.there[:, rows],
-            self.bare[:, rows], self.heads[:, rows], self.good[rows], self.quoted[rows],
-        )  # fmt: skip
-
-
-class _Literals:
-    """Texts that must end at places, compared as words of eight bytes."""
-
-    def __init__(self, literals: Sequence[bytes]) -> None:
-        self.words = -(-max(map(len, literals)) // 8)
-        size = 8 * self.words
-        filled = b"".join(literal.rjust(size, b"\0") for literal in literals)
-        kept = b"".join((b"\xff" * len(literal)).rjust(size, b"\0") for literal in literals)
-        self._expected = np.frombuffer(filled, "<u8").reshape(-1, 1, self.words)
-        self._mask = np.frombuffer(kept, "<u8").reshape(-1, 1, self.words)
-
-    def windows(self, data: bytes, at: Positions, further: int) -> tuple[Words, Words]:
-        """The words before each place, and `further` bytes behind it as words."""
-        size = 8 * self.words
-        found = windows(data, (at - np.int32(size)).reshape(-1), size + further).view("<u8")
-        found = found.reshape(*at.shape, self.words + further // 8)
-        return found[..., : self.words], found[..., self.words :]
-
-    def match(self, words: Words) -> Bools:
-        """In which rows of `(literals, rows, words)` every literal stands."""
-        same = (words & self._mask) == self._expected
-        if same.all():
-            return np.ones(same.shape[1], bool)
-        found: Bools = same.all(axis=(0, 2))
-        return found
-
-    def end(self, data: bytes, at: Positions) -> Bools:
-        """Before which places, one row for each literal, it stands."""
-        return self.match(self.windows(data, at.reshape(1, -1), 0)[0])
+    def slices(self, data: bytes, number: int) -> Slices:
+        """The values of one key."""
+        there = np.ascontiguousarray(self.there[:, number])
+        return Slices(
+            data,
+            np.ascontiguousarray(self.starts[:, number]),
+            np.ascontiguousarray(self.stops[:, number]),
+            None if there.all() else there,
+            np.ascontiguousarray(self.heads[:, number]),
+        )
 
 
-def _literals(data: bytes, starts: Positions, stops: Positions, which: Bools) -> Bools:
+def _cut(data: bytes, starts: Positions, stops: Positions, quoted: Bools) -> _Cut:
+    heads = windows(data, starts.reshape(-1), 8).view("<u8").reshape(starts.shape)
+    lengths = stops - starts
+    null = (heads & _FOUR) == _NULL
+    null &= lengths == len("null")
+    null &= ~quoted
+    dash = (heads & _BYTE) == ord(MISSING)
+    dash &= lengths == 1
+    bare = ~(quoted | null)
+    good = np.ones(len(starts), bool)
+    for i in np.flatnonzero(bare.any(axis=0)).tolist():
+        good &= _literals(data, starts[:, i], stops[:, i], heads[:, i], bare[:, i])
+    return _Cut(starts, stops, ~(null | dash), heads, good)
+
+
+def _literals(data: bytes, starts: Positions, stops: Positions, head: Words, which: Bools) -> Bools:
     """Whether those of the values that are told are numbers, `true` or `false`."""
-    first = windows(data, starts, 16).view("<u8").reshape(-1, 2)
-    good = whole_numbers(first[:, 0], first[:, 1], stops - starts)
+    lengths = stops - starts
+    following = head
+    if (lengths > 8).any():
+        following = windows(data, starts + np.int32(8), 8).view("<u8")
+    good = whole_numbers(head, following, lengths)
     good |= ~which
-    for row in np.flatnonzero(~good & (stops > starts)).tolist():
+    for row in np.flatnonzero(~good & (lengths > 0)).tolist():
         good[row] = _BARE.fullmatch(data, starts[row], stops[row]) is not None
     return good

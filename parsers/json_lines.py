@@ -67,7 +67,7 @@ class JsonReader:
     def __init__(self, template: Format | None = None) -> None:
         self._keys = Keys(template.json if template is not None else None)
         self._is_access_log = lru_cache(4096)(self._keys.is_access_log)
-        self._layout = lru_cache(LAYOUTS)(lambda layout: LayoutReader(layout, self._keys.is_short))
+        self._layout = lru_cache(LAYOUTS)(lambda layout: LayoutReader(layout, self._keys.is_word))
         self._usual: list[Layout] = []
         self._objects = FlatReader()
         self._others = JsonReader() if template is not None else None

@@ -59,17 +59,17 @@ class Lines:
         return self.data[self.begins[row] : self.ends[row]]
 
     def divided(self, rows: Ints, commas: int) -> tuple[Ints, Positions]:
-        """Which of these rows hold so many of `commas`, and where: one row of the table for each comma."""
+        """Which of these rows hold so many of `commas`, and where: a column for each comma."""
         if self._members is None:
             if commas and len(self.ends) == len(rows) and len(self.commas) == commas * len(rows):
-                table = np.ascontiguousarray(self.commas.reshape(-1, commas).T)
-                if (table[0] > self.begins).all() and (table[-1] < self.ends).all():
+                table = self.commas.reshape(-1, commas)
+                if (table[:, 0] > self.begins).all() and (table[:, -1] < self.ends).all():
                     return rows, table
             first = np.searchsorted(self.commas, self.begins)
             self._members = first, np.searchsorted(self.commas, self.ends) - first
         first, counts = self._members
         rows = rows[counts[rows] == commas]
-        return rows, self.commas[first[rows] + np.arange(commas)[:, None]]
+        return rows, self.commas[first[rows][:, None] + np.arange(commas)]
 
     def quotes_of(self, rows: Ints) -> Ints:
         """How many quotes each of these rows holds behind its frame."""
