@@ -7,7 +7,7 @@ import os
 import resource
 import socket
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -17,13 +17,14 @@ from logproc.files import MAX_LINE, FileSource
 from logproc.frames import Fragment, Framer, frame_named
 from logproc.held import MAX_BYTES as HELD_BYTES
 from logproc.held import HeldLimits
-from logproc.kube_watch import Pods
+from logproc.kube import PodFacts
 from logproc.metrics import Metrics
 from logproc.model import NodeSink, Parser, Sink, Source
 from logproc.pipeline import GRACE_SECONDS, Pipeline
 from logproc.policy import Policy
 from logproc.seal import Sealer
 from logproc.selection import Selection
+from logproc.sidecar import PodSource, Sidecar
 from logproc.spool import MAX_BYTES, Keeper, Spool, Unkept
 from logproc.state import StateFolder
 from logproc.stdin import StdinSource
@@ -72,11 +73,12 @@ def collector(
     parser: Parser,
     sink: Sink,
     *,
-    pods: Pods | None = None,
+    pods: PodFacts | None = None,
+    sidecar: Sidecar | None = None,
     say: Callable[[str], None] = lambda _: None,
     progress: Callable[[], None] = lambda: None,
 ) -> Iterator[tuple[Pipeline, Source]]:
-    """A pipeline ready to run, and its source; `pods` tell labels where the Kubernetes API is there.
+    """A pipeline ready to run, and its source; `pods` tell labels where they are known, `sidecar` what its files are.
 
     Raises ConfigError, SourceError, StateError for what cannot begin.
     """
@@ -89,7 +91,9 @@ def collector(
         spool = Spool(state, options.spool_max) if state else None
         for note in spool.notes if spool else ():
             say(note)
-        source = _source(options, spool, pods, say)
+        source = _source(options, spool, pods, say, every_rotation=sidecar is not None)
+        if sidecar is not None and isinstance(source, FileSource):
+            source = PodSource(source, sidecar.pod)
         limits, piece_bytes = within(options.memory, sink.limits)
         collector_id = state.collector if state else os.urandom(8).hex()
         keeper: Keeper = spool or Unkept()
@@ -111,13 +115,25 @@ def collector(
             progress=progress,
             grace=options.grace,
         )
-        yield pipeline, source
+        with _beside(sidecar, source, pipeline, state):
+            yield pipeline, source
     finally:
         if state:
             state.close()
 
 
-def _source(options: Options, spool: Spool | None, pods: Pods | None, say: Callable[[str], None]) -> Source:
+def _beside(
+    sidecar: Sidecar | None, source: Source, pipeline: Pipeline, state: StateFolder | None
+) -> AbstractContextManager[None]:
+    """The work that a sidecar has beside the pipeline's."""
+    if sidecar is None or not isinstance(source, PodSource):
+        return nullcontext()
+    return sidecar.beside(source, pipeline.stop, lambda f: state.settled.positions.get(f) if state else None)
+
+
+def _source(
+    options: Options, spool: Spool | None, pods: PodFacts | None, say: Callable[[str], None], *, every_rotation: bool
+) -> Source:
     if STDIN in options.paths:
         if len(options.paths) > 1:
             raise ConfigError("standard input (-) and files cannot be read at once", "run two commands")
@@ -134,6 +150,7 @@ def _source(options: Options, spool: Spool | None, pods: Pods | None, say: Calla
         unfinished=[f.stream for f in _open_fragments(spool)],
         held=HeldLimits.of(options.held_max),
         rate=options.rate,
+        every_rotation=every_rotation,
         tell=_once(say),
     )
 

@@ -41,10 +41,18 @@ class Discovery:
     """The places of all paths that were named; pods of log roots come and go."""
 
     def __init__(
-        self, paths: Iterable[str], selection: Selection, *, follow: bool, tell: Tell, clock: Callable[[], float]
+        self,
+        paths: Iterable[str],
+        selection: Selection,
+        *,
+        follow: bool,
+        tell: Tell,
+        clock: Callable[[], float],
+        every_rotation: bool = False,
     ) -> None:
         """Raise ConfigError for a path that is not there or no file or folder, SourceError for one that may not be read."""
         self._selection, self._follow, self._tell, self._clock = selection, follow, tell, clock
+        self._every_rotation = every_rotation
         self._roots: list[Folder] = []
         self._pods: dict[str, Folder] = {}
         self._containers: dict[str, ContainerPlace | DockerPlace] = {}
@@ -79,7 +87,7 @@ class Discovery:
             raise SourceError(f"{path}: {error.strerror}") from error
         target = _target(path)
         # A link to a container's log has that container's rotations.
-        self._plain.append(PlainPlace(target if stream_of(target) else path, self._follow))
+        self._plain.append(PlainPlace(target if stream_of(target) else path, self._follow, self._every_rotation))
 
     def places(self) -> Sequence[Place]:
         """All places there are now. Pods are looked for once a second."""

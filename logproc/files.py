@@ -50,17 +50,21 @@ class FileSource:
         unfinished: Iterable[Stream] = (),
         held: HeldLimits | None = None,
         rate: int = 0,
+        every_rotation: bool = False,
         tell: Tell | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Reading goes on at `positions`. `unfinished` are streams with open fragments: those that are gone are ended by a last chunk.
         `held` bounds what is held open though deleted, `rate` is in bytes per second of each pod (0: no limit).
+        `every_rotation`: rotated files of a plain file are read also where nothing of them was.
 
         Raises ConfigError and SourceError for paths that cannot be read.
         """
         self._follow, self._max_line, self._clock = follow, max_line, clock
         self._tell = tell or tell_on_stderr()
-        self._discovery = Discovery(paths, selection or Selection(), follow=follow, tell=self._tell, clock=clock)
+        self._discovery = Discovery(
+            paths, selection or Selection(), follow=follow, tell=self._tell, clock=clock, every_rotation=every_rotation
+        )
         self._positions = dict(positions or {})
         self._tails: dict[Key, Tail] = {}
         self._sites: dict[Place, Site] = {}

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
+from typing import Protocol
 
 from logproc.model import Stream
 
@@ -18,6 +20,18 @@ _SUFFIXES = (
 )
 _POD_FOLDER = re.compile(r"([a-z0-9][-a-z0-9]*)_([a-z0-9][-a-z0-9.]*)_([-0-9A-Za-z]+)")
 _LOG_NAME = re.compile(r"(\d+)\.log(?:\.(?!gz$)([^/]+?))?(\.gz)?")
+
+
+class PodFacts(Protocol):
+    """What is known of pods beyond their names."""
+
+    def app_and_version(self, stream: Stream) -> tuple[str, str]:
+        """App and version of the pod that wrote a stream."""
+        ...
+
+    def labels(self, uid: str) -> Mapping[str, str] | None:
+        """A pod's labels, None while they are not known."""
+        ...
 
 
 @lru_cache(8192)

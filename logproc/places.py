@@ -192,6 +192,8 @@ class PlainPlace:
 
     path: str
     follow: bool
+    every_rotation: bool = False
+    """Rotated files are read also where nothing of them was: it is known that nobody else rotates this log."""
     _seen: tuple[int, int] = (-1, -1)
 
     def look(self) -> list[LogFile] | None:
@@ -211,7 +213,11 @@ class PlainPlace:
     def _file(self, path: str, *, rotated: bool = False) -> LogFile:
         stream = stream_of(path) or Stream(path)
         return LogFile(
-            path, stream if stream.k8s_pod_uid else Stream(self.path), path.endswith(".gz"), rotated, rotated
+            path,
+            stream if stream.k8s_pod_uid else Stream(self.path),
+            path.endswith(".gz"),
+            rotated,
+            rotated and not self.every_rotation,
         )
 
     def _siblings(self) -> list[LogFile]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from logproc.metrics import Metrics
     from logproc.model import Parser
     from logproc.pipeline import Pipeline
+    from logproc.sidecar import Sidecar
 
 TITLE = "read log files, parse them and store each line once"
 
@@ -50,6 +51,10 @@ def run(
     follow: bool = typer.Option(
         False, "--follow/--no-follow", "-f", help="Wait for more, or read what is there and end."
     ),
+    sidecar: bool = typer.Option(False, "--sidecar", help="PATH is the access log of this pod's Envoy: follow, rotate and delete it, end with the pod."),
+    rotate_at: str = typer.Option("32Mi", "--rotate-at", metavar="SIZE", help="With --sidecar: rotate the log at this size."),
+    envoy_admin: str = typer.Option("http://127.0.0.1:15000", "--envoy-admin", metavar="URL", help="With --sidecar: where Envoy is asked to reopen its log."),
+    exit_with_envoy: bool = typer.Option(False, "--exit-with-envoy", help="With --sidecar: end when Envoy has ended, for Jobs."),
     format: str = typer.Option("auto", "--format", help="Access-log format: a name, a format string, a file with one, or a mesh config."),
     frame: str = typer.Option("auto", "--frame", help="What the runtime put around a line: plain, cri, docker ..."),
     containers: str = typer.Option("istio-proxy", "--containers", help="Containers of a log root, with commas; * for all."),
@@ -85,6 +90,7 @@ def run(
       logproc collect access.log --to chdb:///tmp/store
       logproc collect /var/log/pods --follow --to clickhouse://default@ch:8123/logproc --state /var/lib/logproc
       logproc collect /var/log/pods -f --to URL --no-probes --sample 'response_code < 400 and duration < 500ms: 1/10'
+      logproc collect --sidecar /var/log/istio/access.log --to kafka://broker:9092/logproc --state /var/log/istio/state
       kubectl logs deploy/web -c istio-proxy | logproc collect - --to stdout: --redact query,user_agent,ip/24
     """
     from logproc.lean import arrow_without_pandas
@@ -99,15 +105,21 @@ def run(
     from parsers import open_parser
     from sinks import make_sink
 
+    follow = follow or sidecar
     parser, sink = open_parser(format), make_sink(to)
     progress = Progress(quiet=quiet, format=log_format or _log_format(follow=follow))
+    beside = (
+        _sidecar(paths, envoy_admin, rotate_at, grace=grace, exits=exit_with_envoy, say=progress.say)
+        if sidecar
+        else None
+    )
     policy = Policy.parse(exclude, sample, redact, probes=probes)
     chosen = state or _state_for(to, follow=follow or STDIN in paths, limits=sink.limits, default=default_state(to))
     options = Options(
         paths, chosen, follow, containers, frame,
         max_line=_at_least("--max-line", parse_size("--max-line", max_line), 1024),
         spool_max=_at_least("--spool-max", parse_size("--spool-max", spool_max), 1 << 20),
-        grace=grace,
+        grace=grace / 4 if beside else grace,
         held_max=parse_size("--held-max", held_max),
         rate=parse_size("--rate-limit", rate_limit),
         memory=parse_size("--memory", memory),
@@ -117,13 +129,21 @@ def run(
     )  # fmt: skip
     began = time.monotonic()
     cluster = _Cluster(progress.say)
-    if kubernetes and STDIN not in paths:
+    if kubernetes and not beside and STDIN not in paths:
         parser = cluster.open(kubeconfig, parser, mesh_config if format == "auto" else "")
     if selector:
         cluster.require_labels()
     with (
         closing(cluster),
-        collector(options, parser, sink, pods=cluster.pods, say=progress.say, progress=progress.step) as (
+        collector(
+            options,
+            parser,
+            sink,
+            pods=beside.pod if beside else cluster.pods,
+            sidecar=beside,
+            say=progress.say,
+            progress=progress.step,
+        ) as (
             pipeline,
             source,
         ),
@@ -134,7 +154,10 @@ def run(
             progress.say(f"note: {to} cannot recognise lines: after a crash some may come twice")
         progress.begin(pipeline.metrics, source.status)
         try:
-            with _stopped_by_signals(pipeline), _metrics_served(metrics_listen, pipeline.metrics, to, progress.say):
+            with (
+                _stopped_by_signals(beside or pipeline),
+                _metrics_served(metrics_listen, pipeline.metrics, to, progress.say),
+            ):
                 metrics = pipeline.run()
         finally:
             progress.end()
@@ -148,6 +171,18 @@ def run(
         progress.say(_sentence(metrics, seconds))
     found = metrics.dead_lines or metrics.status.lost_lines
     return EXIT_FINDING if found or (strict and metrics.read.rows["rejected_line"]) else EXIT_DONE
+
+
+def _sidecar(
+    paths: list[str], admin: str, rotate_at: str, *, grace: float, exits: bool, say: Callable[[str], None]
+) -> Sidecar:
+    from logproc.sidecar import Sidecar
+    from logproc.sizes import parse_size
+
+    if len(paths) != 1:
+        raise ConfigError("--sidecar reads one log: Envoy's accessLogFile", "for example /var/log/istio/access.log")
+    size = _at_least("--rotate-at", parse_size("--rotate-at", rotate_at), 4096)
+    return Sidecar(paths[0], admin=admin, rotate_at=size, grace=grace, exit_with_envoy=exits, say=say)
 
 
 class _Cluster:
@@ -228,7 +263,7 @@ def _metrics_served(listen: str | None, metrics: Metrics, to: str, say: Callable
 
 
 @contextmanager
-def _stopped_by_signals(pipeline: Pipeline) -> Iterator[None]:
+def _stopped_by_signals(pipeline: Pipeline | Sidecar) -> Iterator[None]:
     """SIGTERM and Ctrl-C stop reading and let it end in order; a second one closes at once."""
     before = {s: signal.signal(s, lambda *_: pipeline.stop()) for s in (signal.SIGTERM, signal.SIGINT)}
     try:
