@@ -13,9 +13,10 @@ import re
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, BinaryIO, Protocol, TypeVar
 
 from logproc.errors import ConfigError
@@ -65,6 +66,17 @@ class Answers(Protocol):
     def command(self, sql: str) -> Any:
         """Run a statement that has no result. Raises QueryError."""
         ...
+
+
+class Closing(Answers, Protocol):
+    """A store that can be asked and let go of."""
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+S = TypeVar("S", bound=Closing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +137,13 @@ def show(
     settings: Mapping[str, Any] | None = None,
     limit: int = 0,
     header: bool = True,
+    local: bool = False,
 ) -> Shown:
-    """Run a statement and print its result. `limit` rows of a table are shown at most, 0: all. Raises QueryError."""
+    """Run a statement and print its result. Raises QueryError.
+
+    `limit` rows of a table are shown at most, 0: all. `local`: a table shows times of columns in UTC in the machine's zone;
+    all other formats are for programs and stay in UTC.
+    """
     given = dict(settings or {})
     if not statement.has_result:
         store.command(statement.sql)
@@ -135,7 +152,7 @@ def show(
         out.write(store.query_raw(statement.sql, statement.format, parameters, given))
         return Shown()
     if format is Format.TABLE:
-        return _table(store, statement.sql, parameters, given, limit=limit, header=header)
+        return _table(store, statement.sql, parameters, given, limit=limit, header=header, local=local)
     exact = {**given, **_EXACT, "output_format_json_array_of_rows": int(format is Format.JSON)}
     name = RAW[format] + ("WithNames" if header and format in (Format.CSV, Format.TSV) else "")
     raw = store.query_raw(statement.sql, name, parameters, exact)
@@ -155,6 +172,7 @@ def _table(
     *,
     limit: int,
     header: bool,
+    local: bool,
 ) -> Shown:
     if limit:
         settings["limit"] = limit + 1
@@ -162,10 +180,16 @@ def _table(
     lines = raw.decode("utf-8", "replace").splitlines()
     if not lines:
         return Shown(0)
-    headings = [Heading(n, kind(t)) for n, t in zip(json.loads(lines[0]), json.loads(lines[1]), strict=True)]
+    types = json.loads(lines[1])
+    headings = [Heading(n, kind(t)) for n, t in zip(json.loads(lines[0]), types, strict=True)]
+    zoned = [i for i, t in enumerate(types) if local and headings[i].kind is Kind.TIME and "'UTC'" in t]
     rows = lines[2 : 2 + limit] if limit else lines[2:]
+    if re.match(r"\s*explain\b", sql, re.IGNORECASE):
+        # A plan is a drawing, not a column of values.
+        print("\n".join(str(json.loads(line)[0]) for line in rows))
+        return Shown(len(rows), len(lines) - 2 > len(rows))
     table = text_table(headings, header=header)
-    table.write([_row(headings, json.loads(line)) for line in rows])
+    table.write([_row(headings, _in_local_time(json.loads(line), zoned)) for line in rows])
     sys.stdout.flush()
     return Shown(len(rows), len(lines) - 2 > len(rows))
 
@@ -176,6 +200,16 @@ def _row(headings: list[Heading], row: list[Any]) -> list[Any]:
         float(v) if h.kind is Kind.NUMBER and isinstance(v, str) and "." in v else v
         for h, v in zip(headings, row, strict=True)
     ]
+
+
+def _in_local_time(row: list[Any], places: Sequence[int]) -> list[Any]:
+    for place in places:
+        if isinstance(row[place], str):
+            with suppress(ValueError, OverflowError):  # beyond the years that Python knows
+                at = datetime.fromisoformat(row[place]).replace(tzinfo=UTC).astimezone()
+                digits = len(row[place].partition(".")[2])
+                row[place] = f"{at:%Y-%m-%d %H:%M:%S}" + (f".{at:%f}"[: digits + 1] if digits else "")
+    return row
 
 
 def kind(clickhouse: str) -> Kind:
@@ -196,6 +230,20 @@ def _parquet_to_arrow(raw: bytes) -> bytes:
         for batch in file.iter_batches():
             stream.write_batch(batch)
     return out.getvalue()
+
+
+def asked(open_store: Callable[[], S], work: Callable[[S, Mapping[str, Any]], T]) -> tuple[T, float]:
+    """Open a store and work with it; what came of it, and the seconds it took. Ctrl-C ends what it is running.
+
+    `work` gets the store and the settings that its queries have to carry.
+    """
+    with closing(open_store()) as store:
+
+        def kill(mark: str) -> None:
+            with closing(open_store()) as beside:
+                beside.command(kill_statement(mark))
+
+        return cancellable(lambda mark: work(store, {"log_comment": mark}), kill)
 
 
 def cancellable(work: Callable[[str], T], kill: Callable[[str], object]) -> tuple[T, float]:

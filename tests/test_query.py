@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -216,3 +217,73 @@ def test_a_reader_that_leaves_is_no_error(alone: dict[str, str]) -> None:
 
     assert process.wait(60) == 0
     assert process.stderr.read() == b""
+
+
+def test_since_and_until_fill_their_parameters(logproc: Session) -> None:
+    sql = "SELECT {since:DateTime64(6, 'UTC')} AS a, {until:DateTime} AS b, toDate({since:DateTime64(6, 'UTC')}) AS c"
+
+    said = logproc("query", sql, "--since", "2026-11-20 10:00", "--until", "2026-11-21T01:00:00+01:00", "-o", "jsonl")
+
+    assert json.loads(said.text) == {"a": "2026-11-20T10:00:00.000000Z", "b": "2026-11-21T00:00:00Z", "c": "2026-11-20"}
+    typed = logproc(
+        "query", "SELECT {since:DateTime} AS a", "--param", "since=2026-01-01 00:00:00", "-o", "tsv", "--no-header"
+    )
+    assert typed.text == "2026-01-01T00:00:00Z\n"
+    assert "window is empty" in logproc("query", sql, "--since", "1h", "--until", "2h").err
+
+
+def test_local_times_are_shown_on_request(tmp_path_factory: pytest.TempPathFactory) -> None:
+    sql = "SELECT toDateTime64('2026-07-01 12:00:00.25', 6, 'UTC') AS t, toDateTime('2026-11-21 12:00:00', 'UTC') AS s, NULL AS n, '2026-01-01' AS x"
+    with Session(
+        env={"LOGPROC_STORE": str(tmp_path_factory.mktemp("local") / "store"), "TZ": "Europe/Berlin"}
+    ) as logproc:
+        assert logproc("query", sql, "--local").text.splitlines()[1].split() == [
+            "2026-07-01", "14:00:00.250", "2026-11-21", "13:00:00", "-", "2026-01-01",
+        ]  # fmt: skip
+        assert logproc("query", sql).text.splitlines()[1].split()[:2] == ["2026-07-01", "12:00:00.250"]
+        assert json.loads(logproc("query", sql, "--local", "-o", "jsonl").text)["t"] == "2026-07-01T12:00:00.250000Z"
+        filled = logproc(
+            "query", "SELECT {since:DateTime} AS a", "--since", "2026-11-20 12:00", "--local", "-o", "jsonl"
+        )
+        assert json.loads(filled.text) == {"a": "2026-11-20T11:00:00Z"}
+
+
+def test_a_plan_is_printed_as_it_is_and_shows_that_partitions_are_pruned(logproc: Session) -> None:
+    logproc(
+        "query", "INSERT INTO access_log (timestamp, line) SELECT now() - INTERVAL number DAY, number FROM numbers(5)"
+    )
+    said = logproc(
+        "query",
+        "EXPLAIN indexes = 1 SELECT count() FROM access_log WHERE timestamp >= {since:DateTime64(6, 'UTC')}",
+        "--since",
+        "90m",
+    )
+
+    lines = said.text.splitlines()
+    assert "explain" not in lines
+    parts = [line.split("Parts: ")[1].split("/") for line in lines if "Parts: " in line and "/" in line]
+    assert any(int(read) <= 2 and int(of) >= 5 for read, of in parts), said.text
+
+
+def test_the_time_it_took_is_said_on_request(logproc: Session) -> None:
+    assert re.fullmatch(r"2 rows in \d+\.\d\d s\n", logproc("query", VALUES, "--time").err)
+    assert re.fullmatch(r"\d+\.\d\d s\n", logproc("query", VALUES, "--time", "-o", "csv").err)
+
+
+@pytest.mark.parametrize("pause", ["0s", "soon"])
+def test_a_watch_needs_a_pause(logproc: Session, pause: str) -> None:
+    assert logproc("query", "SELECT 1", "--watch", pause).code == 2
+
+
+def test_watch_asks_again_until_ctrl_c(alone: dict[str, str]) -> None:
+    process = subprocess.Popen([*LOGPROC, "query", "SELECT 7 AS n", "--watch", "100ms"], env=alone, stdout=subprocess.PIPE, stderr=subprocess.PIPE)  # fmt: skip
+    assert process.stdout is not None
+    try:
+        seen = [process.stdout.readline() for _ in range(8)]
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+
+    assert seen == [b"n\n", b"7\n", b"\n"] * 2 + [b"n\n", b"7\n"]
+    assert process.returncode == 0, err.decode()

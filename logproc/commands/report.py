@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import textwrap
-from contextlib import closing
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -41,6 +41,7 @@ def run(
     output: Format = typer.Option(Format.TABLE, "--output", "-o", help="How to print."),
     sql: bool = typer.Option(False, "--sql", help="Print the SQL instead of running it."),
     header: bool = typer.Option(True, "--header/--no-header", help="Column names above table, csv and tsv."),
+    local: bool = typer.Option(False, "--local/--utc", help="Read and show times in this machine's zone."),
 ) -> None:
     """Answer a ready question about the traffic of the mesh. `logproc report` lists them.
 
@@ -55,51 +56,40 @@ def run(
       logproc report slow --param least=100 -o csv > slow.csv
       logproc report graph --sql
     """
-    from logproc import reports
+    from logproc import reports, when
 
     if name is None:
         _list()
         return
     report = reports.read(name)
-    now = datetime.now(UTC)
-    window = _time("--since", since, now), _time("--until", until, now)
-    if window[0] >= window[1]:
-        raise ConfigError(f"the window is empty: --since {since} is not before --until {until}")
+    window = when.window(since, until, datetime.now(UTC), None if local else UTC)
     values = _values(report, window, namespace, service, param)
     if sql:
         print(reports.filled_in(report.text, values), end="")
         return
-    _show(report, values, store, output, header)
+    _show(report, values, store, output, header=header, local=local)
 
 
-def _show(report: Report, values: dict[str, Value], store: str | None, output: Format, header: bool) -> None:
+def _show(
+    report: Report, values: dict[str, Value], store: str | None, output: Format, *, header: bool, local: bool
+) -> None:
     from logproc.output import refuse_binary_on_terminal
-    from logproc.results import Statement, cancellable, kill_statement, show
+    from logproc.results import Statement, asked, show
     from logproc.store_choice import choose_store
     from sinks.store import open_store
 
     refuse_binary_on_terminal(output)
     url = choose_store(store)
 
-    def kill(mark: str) -> None:
-        with closing(open_store(url)) as beside:
-            beside.command(kill_statement(mark))
-
-    with closing(open_store(url)) as opened:
-        shown, _ = cancellable(
-            lambda mark: show(
-                opened,
-                Statement(report.sql, True),
-                sys.stdout.buffer,
-                format=output,
-                parameters=values,
-                settings={"log_comment": mark},
-                header=header,
-            ),
-            kill,
-        )
+    def work(store: Any, settings: Mapping[str, Any]) -> None:
+        shown = show(
+            store, Statement(report.sql, True), sys.stdout.buffer,
+            format=output, parameters=values, settings=settings, header=header, local=local,
+        )  # fmt: skip
         if shown.rows == 0:
-            print(_why_empty(opened, values), file=sys.stderr)
+            print(_why_empty(store, values), file=sys.stderr)
+
+    asked(lambda: open_store(url), work)
 
 
 def _why_empty(store: Any, values: dict[str, Value]) -> str:
@@ -127,24 +117,14 @@ def _list() -> None:
                 )
 
 
-def _time(option: str, text: str, now: datetime) -> datetime:
-    from logproc import when
-
-    try:
-        return when.since(text, now)
-    except ValueError as error:
-        raise ConfigError(
-            f"{option} {text!r} is neither a duration nor a time", f"write one of {when.EXAMPLES}"
-        ) from error
-
-
 def _values(
     report: Report, window: tuple[datetime, datetime], namespace: str, service: str, given: list[str]
 ) -> dict[str, Value]:
+    from logproc import when
     from logproc.reports import placeholders
-    from parsers.flags import RESPONSE_FLAGS
+    from logproc.response_flags import RESPONSE_FLAGS
 
-    begin, end = (at.strftime("%Y-%m-%d %H:%M:%S.%f") for at in window)
+    begin, end = (when.literal(at) for at in window)
     values: dict[str, Value] = {
         "since": begin,
         "until": end,
