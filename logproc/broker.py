@@ -263,6 +263,9 @@ def _mend(error: Exception) -> tuple[str, str] | None:
         (errors.UnknownTopicOrPartitionError, "there is no such topic", "make it with `logproc topics apply URL`"),
         (errors.InvalidTopicError, "the broker refuses this name of a topic", ""),
         (errors.InconsistentGroupProtocolError, "the consumer group is in use by another tool", "name another one with --group"),
+        (errors.InvalidSessionTimeoutError, "the broker does not allow this session", "give another --session: group.min.session.timeout.ms of the broker says the least"),
+        (errors.InvalidGroupIdError, "the broker refuses this name of a group", "name another one with --group"),
+        (errors.GroupMaxSizeReachedError, "the consumer group is full", "group.max.size of the broker says how many loaders it takes"),
         (errors.UnrecognizedBrokerVersion, "the broker is too old", "logproc needs Kafka 2.1 or newer"),
         (errors.UnsupportedVersionError, "the broker is too old", "logproc needs Kafka 2.1 or newer"),
     )  # fmt: skip

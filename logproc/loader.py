@@ -58,12 +58,13 @@ class Loader:
         progress: Callable[[], None] = lambda: None,
         step: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`make_sink` is called once for each partition; `step` before each step of the protocol, by its name."""
+        """`make_sink` is called for each partition; `step` before each step of the protocol, by its name."""
         self._reader, self._make_sink, self._dead_letters, self._topic = reader, make_sink, dead_letters, topic
         self._options, self._say, self._progress = options, say, progress
         self.metrics = metrics or LoadMetrics()
+        self._spare: list[Sink] = []
         self._storing = Storing(
-            reader, make_sink, dead_letters, topic, options.limits,
+            reader, self._next_sink, dead_letters, topic, options.limits,
             metrics=self.metrics, say=say, step=step, attempt=self._attempt,
         )  # fmt: skip
         self._until: Mapping[int, int] | None = None
@@ -101,9 +102,19 @@ class Loader:
         """A store that cannot be opened is said before anything is read."""
         sink = self._make_sink()
         self._attempt(sink.open)
-        sink.close()
+        self._spare.append(sink)
+
+    def _next_sink(self) -> Sink:
+        """An open one for a partition. Raises Unavailable, ConfigError."""
+        if self._spare:
+            return self._spare.pop()
+        sink = self._make_sink()
+        sink.open()
+        return sink
 
     def _close(self) -> None:
+        for sink in self._spare:
+            sink.close()
         for partition in list(self._partitions.values()):
             self._leave(partition)
         self._dead_letters.close()

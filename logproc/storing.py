@@ -36,12 +36,12 @@ class Attempt(Protocol):
 
 
 class Storing:
-    """Stores ranges of any partition. `make_sink` is called once for each partition; `step` before each step, by its name."""
+    """Stores ranges of any partition. `open_sink` is called once for each partition; `step` before each step, by its name."""
 
     def __init__(
         self,
         reader: GroupReader,
-        make_sink: Callable[[], Sink],
+        open_sink: Callable[[], Sink],
         dead_letters: DeadLetters,
         topic: str,
         limits: Limits,
@@ -51,7 +51,7 @@ class Storing:
         step: Callable[[str], None],
         attempt: Attempt,
     ) -> None:
-        self._reader, self._make_sink, self._dead_letters, self._topic = reader, make_sink, dead_letters, topic
+        self._reader, self._open_sink, self._dead_letters, self._topic = reader, open_sink, dead_letters, topic
         self._limits, self._metrics, self._say, self._step, self._attempt = limits, metrics, say, step, attempt
 
     def store(self, partition: Partition) -> None:
@@ -121,9 +121,7 @@ class Storing:
         if partition.cutting is not None and time.monotonic() - partition.confirmed > self._reader.session / 2:
             self._commit(partition, *partition.cutting)
         if partition.sink is None:
-            sink = self._make_sink()
-            sink.open()
-            partition.sink = sink
+            partition.sink = self._open_sink()
         partition.sink.write(batch)
 
     def _count(self, batches: Sequence[Batch]) -> None:

@@ -15,9 +15,10 @@ from logproc.model import Batch, Sink
 from logproc.producer import Outgoing, Producer
 from logproc.topic import GroupReader
 from logproc.urls import Url
-from sinks import make_sink
+from sinks import chdb, make_sink
+from sinks.clickhouse import ClickHouseSink
 from tests.batches import batch, expected, span
-from tests.chdb_store import Database
+from tests.chdb_store import Database, folder
 
 QUICK = Limits(rows=200_000, seconds=0.05)
 MAX_BYTES = 8 << 20
@@ -75,7 +76,12 @@ def loader(
 
 def load(url: str, database: Database, **options: Any) -> LoadMetrics:
     """Load until nothing is left."""
-    return loader(url, database.sink, **options).run()
+    return loader(url, unopened(database), **options).run()
+
+
+def unopened(database: Database) -> Callable[[], Sink]:
+    """Makes sinks into the database, as after a start."""
+    return lambda: ClickHouseSink(lambda: chdb.connect(folder(), create=True), database.name, create=True)
 
 
 def crash_at(name: str, nth: int = 1) -> Callable[[str], None]:

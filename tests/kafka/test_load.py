@@ -24,7 +24,16 @@ from tests.batches import batch, correction, expected, span
 from tests.chdb_store import Database
 from tests.kafka.broker import Kafka
 from tests.kafka.loading import (
-    FILE, Crash, assert_once, crash_at, cuts, in_thread, load, loader, send, send_raw,
+    FILE,
+    Crash,
+    assert_once,
+    crash_at,
+    cuts,
+    in_thread,
+    load,
+    loader,
+    send,
+    send_raw,
 )  # fmt: skip
 
 
@@ -184,7 +193,7 @@ def dying(database: Database, tables: int) -> Any:
     return sink
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_dies_and_repeats_each_row_is_stored_once(data: st.DataObject, new_topic: Callable[..., str]) -> None:
     """Random cuts, repeats and collectors that begin anew, with loaders that die at random steps."""
