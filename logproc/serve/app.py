@@ -30,7 +30,8 @@ ENGINE_DEFAULT = "default"
 _MAX_SQL = 1 << 20
 _HEAD = 64 << 10
 """Results up to this size are sent whole, with the right status; of larger ones an error comes at their end."""
-_WHOLE = 256 << 20
+_WHOLE = 16 << 20
+"""The same where a client asks to wait for the end (clickhouse-connect always does): the memory of 16 such results is bounded."""
 _KILL = re.compile(
     r"\s*KILL\s+QUERY\s+WHERE\s+query_id\s*=\s*'([^'\\]*)'\s*(?:SYNC|ASYNC)?\s*(?:FORMAT\s+\w+)?\s*;?\s*", re.IGNORECASE
 )
@@ -259,8 +260,8 @@ class Front:
     async def _send_whole(self, request: Request, content: bytes, outcome: Outcome) -> None:
         coding = request.coding if content else ""
         if coding:
-            made = compressor(coding)
-            content = made.compress(content) + made.flush()
+            large = len(content) > 16 << 10
+            content = await asyncio.to_thread(_compressed, coding, content) if large else _compressed(coding, content)
         length = (b"content-length", str(len(content)).encode())
         await self._begin(request, 200, [*self._headers(request, outcome), length, *_coding(coding)])
         await self._end(request, content)
@@ -283,8 +284,7 @@ class Front:
             headers.append((b"www-authenticate", b'Basic realm="ClickHouse server HTTP API"'))
         coding = request.coding
         if coding:
-            made = compressor(coding)
-            content = made.compress(content) + made.flush()
+            content = _compressed(coding, content)
         headers += [(b"content-length", str(len(content)).encode()), *_coding(coding)]
         await self._begin(request, answers.status_of(error.code), headers)
         await self._end(request, content)
@@ -312,6 +312,11 @@ class Front:
         if request.scope["method"] == "HEAD":
             content = b""
         await request.send({"type": "http.response.body", "body": content, "more_body": False})
+
+
+def _compressed(coding: str, content: bytes) -> bytes:
+    made = compressor(coding)
+    return made.compress(content) + made.flush()
 
 
 def _coding(coding: str) -> Headers:

@@ -85,7 +85,7 @@ _WRITES = _READS | {
 }  # fmt: skip
 
 UNSAFE_SETTINGS = re.compile(
-    r"""(output_)?format_schema\w* | format_template_\w+ | (s3|azure|hdfs|iceberg|ai|url|delta_lake|object_storage|hive|named_collection|distributed|backup|restore)_\w+ | allow_introspection_functions
+    r"""(output_)?format_schema\w* | format_template_\w+ | (s3|azure|hdfs|iceberg|ai|url|delta_lake|object_storage|hive|named_collection|backup|restore)_\w+ | allow_introspection_functions
     | \w*_path | \w*disk\w* | storage_policy_override | engine_file_\w+ | user_files\w* | allow_ddl | readonly | profile | dialect | allow_experimental_(prql|kusto|polyglot)_dialect""",
     re.VERBOSE,
 )
@@ -190,7 +190,7 @@ class Guard:
         if kind is Kind.UNKNOWN:
             # The engine says what it cannot read, and nothing runs.
             self._engine.syntax(sql, parameters)
-            _refuse("this statement")
+            raise QueryError("Syntax error: this is no statement that the server can check", code=SYNTAX_ERROR)
         _refuse_words(sql)
         root = tree(self._engine.syntax(sql, parameters))
         if root.label == "Set":

@@ -7,6 +7,7 @@ import errno
 import ipaddress
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,6 +45,15 @@ class Listen:
             )
         if (certificate is None) != (key is None):
             raise ConfigError("TLS needs a certificate and its key", "give both, --tls-cert and --tls-key")
+        if certificate is not None:
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key)
+            except (OSError, ValueError) as error:
+                reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+                raise ConfigError(
+                    f"--tls-cert {certificate}, --tls-key {key}: {reason}",
+                    "both are PEM files, the key without a password",
+                ) from error
         return cls(host.removeprefix("[").removesuffix("]") or "0.0.0.0", int(port), certificate, key)  # noqa: S104  `:8123` says so
 
     @property
