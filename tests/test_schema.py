@@ -60,3 +60,49 @@ def test_a_store_that_is_none_is_usage(logproc: Session, tmp_path: Path) -> None
 
     assert done.code == 2
     assert done.err.splitlines()[0] == f"error: {tmp_path}/none: there is no store"
+
+
+def test_the_reference_in_the_docs_is_what_the_code_says(logproc: Session) -> None:
+    page = Path(__file__).parent.parent / "docs" / "schema.md"
+
+    assert page.read_text() == logproc("schema", "reference").text, "run: logproc schema reference > docs/schema.md"
+
+
+def test_retention_from_the_command_line(logproc: Session) -> None:
+    done = logproc("schema", "apply", "--retain", "access_log=14d", "--retain", "traffic_1m=2y")
+    assert done.err.splitlines() == [
+        "access_log keeps its rows 14 days",
+        "traffic_1m keeps its rows 730 days",
+        "version 2",
+    ]
+    check = logproc("schema", "check", "--retain", "access_log=7d")
+    assert (check.code, check.out.decode().splitlines()[1][:32]) == (1, "rows are kept: access_log 14 day")
+    assert logproc("schema", "apply", "--retain", "access_log=forever", "--retain", "traffic_1m=forever").code == 0
+    assert logproc("schema", "check").text.endswith("rows are kept: for ever\n")
+
+
+@pytest.mark.parametrize(
+    ("args", "error"),
+    [
+        (("--retain", "access=7d"), "write TABLE=DAYS"),
+        (("--retain", "access_log=7h"), "whole days were expected"),
+        (("--retain", "access_log"), "write TABLE=DAYS"),
+        (("--cluster", "main"), "an embedded store is one process and no cluster"),
+    ],
+)
+def test_options_that_cannot_be(logproc: Session, args: tuple[str, str], error: str) -> None:
+    said = logproc("schema", "apply", *args)
+
+    assert said.code == 2
+    assert error in said.err
+
+
+def test_a_store_of_a_newer_logproc_is_refused_by_all_but_check(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with Session(env={"LOGPROC_STORE": str(tmp_path_factory.mktemp("newer") / "store")}) as logproc:
+        assert logproc("schema", "apply").code == 0
+        assert logproc("query", "INSERT INTO schema_version (version) VALUES (99)").code == 0
+        for command in (("query", "SELECT 1"), ("report", "traffic"), ("schema", "apply")):
+            said = logproc(*command)
+            assert said.code == 2
+            assert "its tables have version 99, this logproc writes version 2" in said.err
+        assert logproc("schema", "check").out.startswith(b"version 99: differences: 1\n")

@@ -137,6 +137,19 @@ def diff(store: str = STORE, retain: list[str] = RETAIN) -> int:
     return EXIT_FINDING if found else 0
 
 
+@app.command("reference")
+def reference() -> None:
+    """Print the reference of all tables, views and columns as Markdown.
+
+    \b
+    Examples:
+      logproc schema reference > docs/schema.md
+    """
+    from sinks.reference import page
+
+    typer.echo(page(), nl=False)
+
+
 def _open(store: str, *, create: bool = False) -> Store:
     from sinks.store import open_store
 
