@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from logproc.model import ROW_TABLES, Position
+from logproc.model import ROW_TABLES, Position, Source
 
 FOLDER = Path(__file__).parent / "sql" / "audit"
 ROWS_AT_A_TIME = 25_000_000
@@ -178,7 +178,8 @@ class Auditor:
         """Microseconds since 1970: rows from before may have been dropped by the tables' retention."""
         answer = self._ask(
             "SELECT engine_full FROM system.tables WHERE database = currentDatabase() AND name IN {tables:Array(String)}",
-            {"tables": list(ROW_TABLES)},
+            # On a cluster the rows are in tables of their own on each shard.
+            {"tables": [*ROW_TABLES, *(f"{table}_local" for table in ROW_TABLES)]},
         )
         days = [int(found[1]) for text in answer["engine_full"].to_pylist() if text and (found := _DAYS.search(text))]
         return int((self._now() - min(days) * 86_400) * 1_000_000) if days else _NO_RETENTION
@@ -318,25 +319,11 @@ def _pair(run: Any) -> tuple[int, int]:
     return int(first), int(stop)
 
 
-class Chunks(Protocol):
-    """A source of what is in files."""
-
-    idle_seconds: float
-
-    def read(self, limit: int) -> Iterable[Any]:
-        """Chunks that are there now."""
-        ...
-
-    def finished(self) -> bool:
-        """Everything was read."""
-        ...
-
-
-def count_lines(source: Chunks) -> dict[int, tuple[str, int]]:
+def count_lines(source: Source) -> dict[int, tuple[str, int]]:
     """Path and number of whole lines of every file of a source. A last line without newline is not whole."""
     found: dict[int, tuple[str, int]] = {}
     while not source.finished():
-        chunks = list(source.read(4 << 20))
+        chunks = source.read(4 << 20)
         for chunk in chunks:
             span = chunk.span
             if span.lines:

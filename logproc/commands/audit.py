@@ -73,6 +73,10 @@ def run(
 
     with closing(open_store(url)) as opened:
         ddl.require(opened.connection, opened.database)
+        if repair and ddl.cluster_of(ddl.engines(opened.connection, opened.database)):
+            raise ConfigError(
+                "--repair cannot change the tables of a cluster", "it works on a single server and on an embedded store"
+            )
         others_write = not opened.connection.only_writer
 
         def work(mark: str) -> tuple[Audit, Repaired | None]:
