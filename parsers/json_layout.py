@@ -282,13 +282,17 @@ def _distinct(data: bytes, bounds: Positions) -> tuple[npt.NDArray[np.int32], li
 
 def _words(code: npt.NDArray[np.int32], codes: Ints, words: Sequence[str | None], size: int) -> Any:
     """A dictionary column: of each row's code, one of `codes`, the word; there are `size` codes in all."""
-    at: dict[str, int] = {}
-    table = np.full(size, -1, np.int32)
-    table[codes] = [-1 if word is None else at.setdefault(word, len(at)) for word in words]
-    if not at:
+    distinct = pa.array(words, TEXT).dictionary_encode()
+    if len(distinct.dictionary) == 0:
         return pa.nulls(len(code), WORD)
-    found = table[code]
-    return kernels.word(np.maximum(found, 0), pa.array(list(at), TEXT), found >= 0)
+    table = np.empty(size, np.int32)
+    table[codes] = kernels.codes(distinct)
+    there = kernels.valid(distinct)
+    if there is None:
+        return kernels.word(table[code], distinct.dictionary)
+    known = np.zeros(size, bool)
+    known[codes] = there
+    return kernels.word(table[code], distinct.dictionary, known[code])
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ from parsers.frames import FrameColumns
 from parsers.json_columns import MISSING, Texts, build
 from parsers.json_keys import Keys
 from parsers.json_layout import Found, Layout, LayoutReader
-from parsers.json_marks import Bools, Ints, Lines, Positions
+from parsers.json_marks import Bools, Ints, Lines
 from parsers.json_object import GATEWAY_KEY, GATEWAY_KEYS, Object, is_gateways, read_object
 from parsers.json_slices import Slices
 from parsers.json_tokens import Flat, FlatReader
@@ -99,7 +99,10 @@ class JsonReader:
         left = np.flatnonzero(~text.single)
         if len(left):
             left = self._by_layout(text, left, groups)
-        for part in _blocks(text.begins, left):
+        if len(left) < FEW:
+            text.single[left] = True
+            return
+        for part in _blocks(text, left):
             text.single[part[self._by_keys(text, part, groups)]] = True
 
     def _escaped(self, text: Lines, groups: list[_Group]) -> None:
@@ -169,9 +172,7 @@ class JsonReader:
 
     def _by_keys(self, text: Lines, part: Ints, groups: list[_Group]) -> Ints:
         """Read flat objects whatever the order of their keys; which of the lines must be read one by one."""
-        begins, ends = text.begins[part].astype(np.int64), text.ends[part].astype(np.int64)
-        first, last = int(begins[0]), int(ends[-1]) + 1
-        flat = self._objects.read(text.data[first:last], begins - first, ends - first)
+        flat = self._objects.read(*text.only(part))
         taken, l4 = self._access_logs(flat)
         rest = np.concatenate((flat.unread, flat.rows[l4]))
         if GATEWAY_KEY in flat.columns:
@@ -319,8 +320,7 @@ def _is_gateways(layout: Layout) -> bool:
     return GATEWAY_KEY in layout.keys and layout.keys[0] == GATEWAY_KEYS[0] and layout.keys != GATEWAY_KEYS
 
 
-def _blocks(begins: Positions, rows: Ints) -> list[Ints]:
+def _blocks(text: Lines, rows: Ints) -> list[Ints]:
     """These rows in runs of about BLOCK bytes."""
-    if len(rows) == 0:
-        return []
-    return np.split(rows, np.flatnonzero(np.diff(begins[rows] // BLOCK)) + 1)
+    bytes_before = np.cumsum(text.ends[rows] - text.begins[rows], dtype=np.int64)
+    return np.split(rows, np.flatnonzero(np.diff(bytes_before // BLOCK)) + 1)

@@ -58,6 +58,16 @@ class Lines:
         """A line without its frame."""
         return self.data[self.begins[row] : self.ends[row]]
 
+    def only(self, rows: Ints) -> tuple[bytes, Ints, Ints]:
+        """These lines without their frames, and where each begins and ends in that."""
+        begins, ends = self.begins[rows].astype(np.int64), self.ends[rows].astype(np.int64)
+        if int(ends[-1] + 1 - begins[0]) == int((ends + 1 - begins).sum()):
+            first = int(begins[0])
+            return self.data[first : int(ends[-1]) + 1], begins - first, ends - first
+        data = b"".join([self.data[a:b] for a, b in zip(begins.tolist(), (ends + 1).tolist(), strict=True)])
+        after = np.cumsum(ends + 1 - begins)
+        return data, after - (ends + 1 - begins), after - 1
+
     def divided(self, rows: Ints, commas: int) -> tuple[Ints, Positions]:
         """Which of these rows hold so many of `commas`, and where: a column for each comma."""
         if self._members is None:
