@@ -111,7 +111,8 @@ class StrictReader:
         found: list[Span] = []  # from the last field to the first
         after = sure = limit == starts[-1]
         if self._end.fields:
-            found += matches.pop().regs[:0:-1] if after else (NOWHERE,) * self._end.fields
+            end_match = matches.pop()
+            found += end_match.regs[:0:-1] if after else (NOWHERE,) * self._end.fields
         right = starts.pop()
         for literal, size, search, held in self._backwards:
             first = starts.pop()
