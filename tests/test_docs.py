@@ -37,7 +37,7 @@ def test_what_users_are_told_to_type_exists(text: str) -> None:
     assert words[0] in main.command_names()
     command = main.load(words[0])
     for word in words[1:]:
-        if command.params == [] or not hasattr(command, "commands"):
+        if not hasattr(command, "commands"):
             break
         if word in command.commands:
             command = command.commands[word]

@@ -1,4 +1,4 @@
-"""`make bench [ONLY=parse,store,memory,collect]`: prints one table per subject."""
+"""`make bench [ONLY=parse,store,memory,collect,serve]`: prints one table per subject."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.bench import data
 from tests.bench.collecting import collect
 from tests.bench.measure import Run, in_turn, median, python, run
+from tests.bench.serving import serve
 
 LOGPROC = [sys.executable, "-m", "logproc"]
 
@@ -91,6 +92,9 @@ def store(repeats: int) -> None:
         print(
             f"| {sink} | {rows:,} | {seconds:.1f} | {rows / seconds:,.0f} | {median([r.cpu for r in runs]):.1f} | {median([r.peak_mb for r in runs]):.0f} |"
         )
+    from tests.bench.store import main as stored
+
+    stored(min(repeats, 3))
 
 
 def memory(repeats: int) -> None:
@@ -119,7 +123,13 @@ def memory(repeats: int) -> None:
     big.unlink()
 
 
-SUBJECTS: dict[str, Callable[[int], None]] = {"parse": parse, "store": store, "memory": memory, "collect": collect}
+SUBJECTS: dict[str, Callable[[int], None]] = {
+    "parse": parse,
+    "store": store,
+    "memory": memory,
+    "collect": collect,
+    "serve": serve,
+}
 
 
 def main() -> None:
