@@ -41,6 +41,8 @@ PROBED = 2
 PROBED_LINES = 64
 KNOWN_PIECES = 1 << 14
 """Pieces of a layout that are remembered from chunk to chunk."""
+ENOUGH = 1024
+"""Lines that show how often pieces repeat."""
 OFTEN = 4
 """Lines to a distinct piece, at least, so that looking at pieces pays; values of pieces with fewer are cut out from then on."""
 
@@ -220,7 +222,9 @@ class LayoutReader:
 
     def _adapt(self, places: npt.NDArray[np.int32], rows: int) -> None:
         """Cut out the values of pieces that hardly repeat."""
-        many = [i for i, count in enumerate(np.bincount(places).tolist()) if count * OFTEN > max(rows, 256)]
+        if rows < ENOUGH:
+            return
+        many = [i for i, count in enumerate(np.bincount(places).tolist()) if count * OFTEN > rows]
         keys = {key for i in many for key in self._pieces[i].keys}
         if keys:
             self._cut_at(sorted(keys | set(self._values.tolist())))

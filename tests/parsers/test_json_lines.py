@@ -556,6 +556,14 @@ def test_a_few_configurations_mixed_line_by_line_are_read_by_column() -> None:
     assert tables(lines) == [tables([line])[0] for line in kinds] * MANY
 
 
+def test_words_that_never_repeat_are_read_the_same() -> None:
+    reader = JsonReader()
+    lines = [compact(TODAY | {"route_name": f"route-{i}", "authority": f"host-{i}"}) for i in range(1200)]
+    expected = [("access_log", READ | {"route_name": f"route-{i}", "authority": f"host-{i}"}) for i in range(1200)]
+    assert tables(lines, reader=reader) == expected
+    assert tables(lines, reader=reader) == expected  # their values are cut out from now on
+
+
 def test_every_byte_of_every_key_counts() -> None:
     usual = compact(TODAY)
     keys = [compact(TODAY).replace(f'"{key}":'.encode(), f'"{key[:-1]}X":'.encode()) for key in TODAY]
