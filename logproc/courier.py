@@ -16,6 +16,8 @@ from logproc.spool import Keeper
 
 FIRST_BACKOFF_SECONDS = 0.05
 LONGEST_BACKOFF_SECONDS = 30.0
+OPEN_SECONDS = 1.0
+"""So long reading waits for the sink: most mistakes show by then, and the first lines are read soon also where it hangs."""
 SLOW_WRITE_SECONDS = 5.0
 """A write that takes longer counts as an outage: reading goes on, and batches wait on disk."""
 
@@ -28,13 +30,15 @@ class Courier:
         self._stop = threading.Event()
         self._opened = threading.Event()
         self._is_open = False
+        self._began_at = 0.0
         self.failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="courier", daemon=True)
 
     def start(self) -> None:
-        """Open the sink and begin. Raises what the sink raised unless it is only unavailable now."""
+        """Open the sink and begin. Raises what the sink raised within a second unless it is only unavailable now; `check` tells later."""
+        self._began_at = time.monotonic()
         self._thread.start()
-        self._opened.wait()
+        self._opened.wait(OPEN_SECONDS)
         self.check()
 
     def check(self) -> None:
@@ -49,7 +53,7 @@ class Courier:
 
     def keeps_up(self) -> bool:
         """The sink takes batches in reasonable time: then it is better to wait for it than to fill the disk."""
-        since = self._metrics.writing_since
+        since = self._metrics.writing_since if self._metrics.sink_open else self._began_at
         slow = since and time.monotonic() - since > SLOW_WRITE_SECONDS
         return self.alive and not (self._metrics.sink_error or slow)
 

@@ -232,3 +232,27 @@ def test_the_same_state_reads_a_file_once(tmp_path: Path) -> None:
 
     assert messages(sink) == ["one", "two", "three"]
     assert [r["first_line"] for r in sink.ledger()] == [0, 2]
+
+
+def test_reading_begins_though_the_sink_hangs_while_it_is_opened(tmp_path: Path) -> None:
+    let = threading.Event()
+
+    class Slow(MemorySink):
+        def open(self) -> None:
+            let.wait(30)
+
+    sink = Slow(SinkLimits(rows=4, seconds=60))
+    spool = tmp_path / "s" / "spool"
+    with StateFolder(tmp_path / "s", "node") as folder:
+        loop = pipeline(MemorySource.of_lines(*LINES), sink, Spool(folder), folder.collector)
+        thread = threading.Thread(target=loop.run)
+        thread.start()
+        until(lambda: len(list(spool.glob("*.batch"))) > 0)
+        kept = len(list(spool.glob("*.batch")))
+        unready = loop.metrics.unready()
+        let.set()
+        thread.join(30)
+
+    assert kept > 0
+    assert "not reached yet" in unready
+    assert messages(sink) == LINES
