@@ -146,8 +146,8 @@ def _print(audit: Audit) -> None:
     from logproc.text_table import Heading, Kind
 
     if audit.findings:
-        headings = [Heading("file"), Heading("lines"), Heading("what"), Heading("count", Kind.NUMBER)]
-        text_table(headings).write([[f.path, _lines(f), f.kind.value, f.count] for f in audit.findings])
+        headings = [Heading("what"), Heading("lines"), Heading("count", Kind.NUMBER), Heading("file")]
+        text_table(headings).write([[f.kind.value, _lines(f), f.count, f.path] for f in audit.findings])
         shown = sum(f.count for f in audit.findings)
         if audit.gaps + audit.doubles > shown:
             print(f"and {audit.gaps + audit.doubles - shown:,} more")
