@@ -82,7 +82,7 @@ def select(data: bytes, lines: int, quotes: int) -> Selected:
     else:
         fit = False
     good = np.ones(lines, bool)
-    through = np.empty(0, np.int64)
+    through = np.empty(0, np.int32)
     if not fit:
         # How many quotes there are up to each newline: one running sum is cheaper than a search for each.
         through = np.cumsum(kinds == QUOTE, dtype=np.int32).take(newlines)
