@@ -58,10 +58,11 @@ class EmbeddedConnection(Connection):
             )
 
 
-def connect(folder: Path, *, create: bool = False) -> Connection:
+def connect(folder: Path, *, create: bool = False, memory: int = 0) -> Connection:
     """Open the folder's engine, making the folder where `create` says so.
 
-    Several connections of one process share it. Raises StateError while another process has it open, ConfigError for a folder
+    Several connections of one process share it, and what the first of them gave it: `memory` is bytes for all statements together,
+    0 for most of the machine's. Raises StateError while another process has it open, ConfigError for a folder
     that is no store.
     """
     if importlib.util.find_spec("chdb") is None:
@@ -74,7 +75,8 @@ def connect(folder: Path, *, create: bool = False) -> Connection:
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
     try:
-        client = clickhouse_connect.get_client(interface="chdb", path=str(folder))
+        options = {"max_server_memory_usage": memory} if memory else None
+        client = clickhouse_connect.get_client(interface="chdb", path=str(folder), chdb_options=options)
     except (ClickHouseError, OSError, RuntimeError) as error:
         raise _refused(error, folder, place) from error
     return EmbeddedConnection(client, place, only_writer=True)

@@ -35,6 +35,7 @@ def run(
     max_execution_time: int = typer.Option(300, "--max-execution-time", metavar="SECONDS", min=0, help="Of one statement; 0: no limit."),
     max_memory_usage: str = typer.Option("2Gi", "--max-memory-usage", metavar="SIZE", help="Of one statement; 0: no limit."),
     max_result_rows: int = typer.Option(0, "--max-result-rows", metavar="ROWS", min=0, help="Of one result; 0: no limit."),
+    max_memory: str = typer.Option("0", "--max-memory", metavar="SIZE", help="Of all statements together; 0: most of the machine's."),
     max_queries: int = typer.Option(16, "--max-queries", min=1, help="Statements that run at once; others wait their turn."),
     max_body: str = typer.Option("1Gi", "--max-body", metavar="SIZE", help="Of one request, uncompressed."),
     grace: float = typer.Option(10.0, "--grace", metavar="SECONDS", min=0, help="After SIGTERM or Ctrl-C: time to finish inserts."),
@@ -57,7 +58,7 @@ def run(
         return
     engine, server = open_server(
         store, listen, users=users, readonly=readonly, tls_cert=tls_cert, tls_key=tls_key, max_execution_time=max_execution_time,
-        max_memory_usage=max_memory_usage, max_result_rows=max_result_rows, max_queries=max_queries, max_body=max_body, grace=grace,
+        max_memory_usage=max_memory_usage, max_result_rows=max_result_rows, max_memory=max_memory, max_queries=max_queries, max_body=max_body, grace=grace,
     )  # fmt: skip
     try:
         server.run(lambda: announce(server))
@@ -94,6 +95,7 @@ def open_server(
     max_execution_time: int,
     max_memory_usage: str,
     max_result_rows: int,
+    max_memory: str,
     max_queries: int,
     max_body: str,
     grace: float,
@@ -123,7 +125,8 @@ def open_server(
     place = Listen.parse(listen, tls_cert, tls_key)
     body = parse_size("--max-body", max_body)
     make = not readonly if create is None else create
-    engine = Embedded(chdb.folder_of(url), create=make, visible_by=VISIBLE_BY)
+    memory = parse_size("--max-memory", max_memory)
+    engine = Embedded(chdb.folder_of(url), create=make, visible_by=VISIBLE_BY, memory=memory)
     try:
         server = Server(engine, Users(known), place, capacity=Capacity(running=max_queries), max_body=body, grace=grace)
     except BaseException:

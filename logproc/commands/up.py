@@ -38,6 +38,7 @@ def run(
     max_execution_time: int = typer.Option(300, "--max-execution-time", metavar="SECONDS", min=0, help="Of one statement; 0: no limit."),
     max_memory_usage: str = typer.Option("2Gi", "--max-memory-usage", metavar="SIZE", help="Of one statement; 0: no limit."),
     max_result_rows: int = typer.Option(0, "--max-result-rows", metavar="ROWS", min=0, help="Of one result; 0: no limit."),
+    max_memory: str = typer.Option("0", "--max-memory", metavar="SIZE", help="Of all statements together; 0: most of the machine's."),
     max_queries: int = typer.Option(16, "--max-queries", min=1, help="Statements that run at once; others wait their turn."),
     max_body: str = typer.Option("1Gi", "--max-body", metavar="SIZE", help="Of one request, uncompressed."),
     grace: float = typer.Option(10.0, "--grace", metavar="SECONDS", min=0, help="After SIGTERM or Ctrl-C: time to store what was read."),
@@ -70,7 +71,7 @@ def run(
     engine, server = open_server(
         store, listen, users=users, readonly=readonly, create=True, tls_cert=tls_cert, tls_key=tls_key,
         max_execution_time=max_execution_time, max_memory_usage=max_memory_usage, max_result_rows=max_result_rows,
-        max_queries=max_queries, max_body=max_body, grace=grace,
+        max_memory=max_memory, max_queries=max_queries, max_body=max_body, grace=grace,
     )  # fmt: skip
     progress = Progress(quiet=quiet)
     try:

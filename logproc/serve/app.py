@@ -35,7 +35,10 @@ _WHOLE = 16 << 20
 _KILL = re.compile(
     r"\s*KILL\s+QUERY\s+WHERE\s+query_id\s*=\s*'([^'\\]*)'\s*(?:SYNC|ASYNC)?\s*(?:FORMAT\s+\w+)?\s*;?\s*", re.IGNORECASE
 )
-_LOCAL = frozenset({"localhost", "127.0.0.1", "::1", "[::1]"})
+_LOCAL = frozenset({"localhost", "[::1]"})
+_LOOPBACK = re.compile(r"127\.\d+\.\d+\.\d+")
+_STALLED_SECONDS = 60.0
+"""A client that takes nothing of its result for so long is gone: it holds a thread of the engine."""
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -46,7 +49,7 @@ class ClientLeftError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What the operator chose. `hosts`: names that requests without a password may come for; empty for any."""
+    """What the operator chose. `hosts`: names, beside loopback addresses, that requests without a password may come for."""
 
     max_body: int = 1 << 30
     hosts: frozenset[str] = _LOCAL
@@ -119,7 +122,7 @@ class Front:
     def _refuse_web_pages(self, headers: Mapping[str, str]) -> None:
         """A page of any site can send requests to this machine's own addresses; without a password that would be enough."""
         host = re.sub(r":\d+$", "", headers.get("host", "")).lower()
-        if self._options.hosts and host and host not in self._options.hosts:
+        if host and host not in self._options.hosts and not _LOOPBACK.fullmatch(host):
             raise QueryError(f"requests for the host {host!r} need a password", code=ACCESS_DENIED)
         origin = headers.get("origin", "")
         if origin and origin.split("://")[-1].lower() != headers.get("host", "").lower():
@@ -255,7 +258,11 @@ class Front:
         if made is not None:
             piece = await asyncio.to_thread(made.compress, piece) if len(piece) > 16 << 10 else made.compress(piece)
         if piece:
-            await request.send({"type": "http.response.body", "body": piece, "more_body": True})
+            try:
+                async with asyncio.timeout(_STALLED_SECONDS):
+                    await request.send({"type": "http.response.body", "body": piece, "more_body": True})
+            except TimeoutError as error:
+                raise ClientLeftError from error
 
     async def _send_whole(self, request: Request, content: bytes, outcome: Outcome) -> None:
         coding = request.coding if content else ""

@@ -71,10 +71,10 @@ VISIBLE_BY = {"tables": "database", "columns": "database", "databases": "name", 
 
 _ENGINES = frozenset({
     "mergetree", "replacingmergetree", "summingmergetree", "aggregatingmergetree", "collapsingmergetree", "versionedcollapsingmergetree",
-    "coalescingmergetree", "graphitemergetree", "memory", "log", "tinylog", "stripelog", "null", "set", "join", "buffer", "view", "materializedview", "merge",
-    "atomic", "embeddedrocksdb",
+    "coalescingmergetree", "graphitemergetree", "memory", "log", "tinylog", "stripelog", "null", "set", "join", "view", "materializedview",
+    "atomic",
 })  # fmt: skip
-"""Of tables and databases that keep their rows in the store. One of Kafka would keep the store from ever opening again."""
+"""Of tables and databases that keep their rows in the store, and name no other. One of Kafka would keep the store from ever opening again."""
 
 _READS = frozenset({"SelectWithUnionQuery", "SelectQuery", "SelectIntersectExceptQuery", "Explain", "DescribeQuery", "ShowTables", "ShowColumns", "ShowIndexes",
                     "ShowFunctions", "ShowCreateTableQuery", "ShowCreateViewQuery", "ShowCreateDatabaseQuery", "ExistsTableQuery", "ExistsViewQuery", "ExistsDatabaseQuery",
@@ -341,11 +341,15 @@ def _refuse_words(sql: str) -> None:
             _refuse(f"{here.word} {after.word}", "files of the server are not a client's")
         if (here.word, after.word) == ("ON", "CLUSTER"):
             _refuse("ON CLUSTER")
+        # Not every place of a table is in the tree (CREATE TABLE x AS default.y).
+        name = here.text.strip('`"“”')
+        if after.text == "." and here.kind in {"word", "text"} and (name in _ENGINE_OWN or "\\" in name):
+            _check_database(_ENGINE_OWN[0], "", Permissions(), readonly=False)
     for place, token in enumerate(found):
         if token.word in {"SETTINGS", "SETTING"}:
-            for name in _settings(found, place):
-                if name.kind == "text" or UNSAFE_SETTINGS.fullmatch(name.text.lower()):
-                    _refuse(f"the setting {name.text}")
+            for setting in _settings(found, place):
+                if setting.kind == "text" or UNSAFE_SETTINGS.fullmatch(setting.text.lower()):
+                    _refuse(f"the setting {setting.text}")
 
 
 def _settings(found: Sequence[Token], place: int) -> Iterator[Token]:

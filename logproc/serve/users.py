@@ -140,6 +140,7 @@ class Users:
         self._key = secrets.token_bytes(32)
         self._right: OrderedDict[bytes, None] = OrderedDict()
         self._lock = threading.Lock()
+        self._guessing = threading.Lock()
         self._nobody = hash_password(secrets.token_hex(8))
 
     @property
@@ -162,7 +163,7 @@ class Users:
         if user := self.known(name, password):
             return user
         named = self._users.get(name)
-        with self._lock:  # one at a time: guessing may not take all cores
+        with self._guessing:  # one at a time: guessing may not take all cores
             n, r, p, salt, made = _parts((named.password if named else "") or self._nobody)
             right = hmac.compare_digest(_scrypt(password, salt, n, r, p), made)
         if named is None or not named.password or not right:

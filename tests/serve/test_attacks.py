@@ -151,6 +151,13 @@ CHANGES = [
     "CREATE DATABASE x ENGINE = SQLite('{file}')",
     "CREATE DATABASE x ENGINE = MySQL('127.0.0.1:3306', 'a', 'b', 'c')",
     "CREATE DICTIONARY d (a UInt64) PRIMARY KEY a SOURCE(FILE(PATH '{file}' FORMAT CSV)) LAYOUT(FLAT()) LIFETIME(1)",
+    "CREATE TABLE x AS default.`{file}`",
+    'CREATE TABLE x AS "d\\x65fault".`{file}`',
+    "CREATE TABLE x (a String) ENGINE = Buffer('default', '{file}', 1, 1, 1, 1, 1, 1, 1)",
+    "CREATE TABLE x (a String) ENGINE = Merge('default', '.*')",
+    "CREATE TABLE x (a String) ENGINE = EmbeddedRocksDB(0, '/tmp') PRIMARY KEY a",
+    "CREATE TABLE x (a String) ENGINE = Distributed('default', 'default', '{file}')",
+    "CREATE MATERIALIZED VIEW x TO default.`{new}` AS SELECT 1",
     "CREATE NAMED COLLECTION x AS a = 1",
     "CREATE USER x",
     "ATTACH TABLE x FROM '/etc' (a Int8) ENGINE = MergeTree ORDER BY a",
@@ -187,7 +194,7 @@ CHANGES = [
 DANGEROUS_FOR_ALL = [
     s for s in CHANGES
     if any(word in s for word in ("file(", "FILE", "OUTFILE", "INFILE", "File(", "URL(", "Kafka", "Executable", "disk(", "Filesystem", "SQLite", "MySQL", "COLLECTION", "USER",
-                                  "ATTACH", "FREEZE", "BACKUP", "RESTORE", "SET ", "USE ", "GRANT", "EXECUTE", "BEGIN", "_schema", "TEMPORARY", "sum"))
+                                  "ATTACH", "FREEZE", "default", "Merge(", "RocksDB", "BACKUP", "RESTORE", "SET ", "USE ", "GRANT", "EXECUTE", "BEGIN", "_schema", "TEMPORARY", "sum"))
 ]  # fmt: skip
 
 
