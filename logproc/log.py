@@ -7,6 +7,7 @@ some are written per minute, and how many were not is told with the next one.
 from __future__ import annotations
 
 import json
+import logging
 import re
 import sys
 import time
@@ -64,6 +65,10 @@ class Log:
                 facts["unsaid"] = unsaid
             self._put(message, facts)
 
+    def adopt(self) -> None:
+        """Write what libraries log too, warnings and worse: they have no place of their own."""
+        logging.getLogger().handlers = [_Adopted(self)]
+
     def close(self) -> None:
         """Tell how many messages were not written."""
         with self._lock:
@@ -86,3 +91,15 @@ class Log:
             **facts,
         }
         self.write(json.dumps(record, ensure_ascii=False))
+
+
+class _Adopted(logging.Handler):
+    """Passes records of libraries on."""
+
+    def __init__(self, log: Log) -> None:
+        super().__init__(logging.WARNING)
+        self._log = log
+
+    def emit(self, record: logging.LogRecord) -> None:
+        level = "error" if record.levelno >= logging.ERROR else "warning"
+        self._log.say(f"{level}: {record.name}: {record.getMessage()}")

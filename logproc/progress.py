@@ -38,6 +38,7 @@ class Progress:
     def begin(self, metrics: Metrics, status: Callable[[], SourceStatus]) -> None:
         """Show these from now on."""
         self._metrics, self._status = metrics, status
+        self.log.adopt()
         self._began_at = time.monotonic()
         self._before = (self._began_at, 0, 0)
         if self._terminal:

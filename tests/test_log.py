@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 
 from logproc.log import PER_MINUTE, Log, LogFormat
 from tests.kubelet import Clock
@@ -58,3 +59,17 @@ def test_at_the_end_it_says_what_was_not_written() -> None:
 
     assert written[-1].startswith("note: 5 messages were not written")
     assert len(written) == PER_MINUTE + 1
+
+
+def test_messages_of_libraries_are_adopted() -> None:
+    written: list[str] = []
+    before = logging.getLogger().handlers
+    try:
+        Log(LogFormat.JSON, written.append).adopt()
+        logging.getLogger("some.client").warning("gone %s", "away")
+        logging.getLogger("some.client").info("chatter")
+    finally:
+        logging.getLogger().handlers = before
+
+    (record,) = [json.loads(line) for line in written]
+    assert (record["level"], record["message"]) == ("warning", "some.client: gone away")
