@@ -21,22 +21,18 @@ def installed() -> Path:
     """The client at its pinned version, in a folder outside of git."""
     if shutil.which("node") is None or shutil.which("npm") is None:
         absent("Node.js is not installed")
-    folder = CACHE / "node"
-    lock = HERE / "package-lock.json"
-    if not (folder / "package-lock.json").exists() or (folder / "package-lock.json").read_bytes() != lock.read_bytes():
+    folder, lock = CACHE / "node", HERE / "package-lock.json"
+    done = folder / "installed"
+    if not done.exists() or done.read_bytes() != lock.read_bytes():
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copy(HERE / "package.json", folder)
-        done = subprocess.run(
-            ["npm", "ci", "--no-audit", "--no-fund", "--package-lock=true"], cwd=_with_lock(folder), capture_output=True, timeout=300, check=False
-        )  # fmt: skip
-        if done.returncode:
-            (folder / "package-lock.json").unlink()
-            absent(f"npm ci failed: {done.stderr.decode()[-300:]}")
-    return folder
-
-
-def _with_lock(folder: Path) -> Path:
-    shutil.copy(HERE / "package-lock.json", folder)
+        for path in (HERE / "package.json", lock):
+            shutil.copy(path, folder)
+        said = subprocess.run(
+            ["npm", "ci", "--no-audit", "--no-fund"], cwd=folder, capture_output=True, timeout=300, check=False
+        )
+        if said.returncode:
+            absent(f"npm ci failed: {said.stderr.decode()[-300:]}")
+        done.write_bytes(lock.read_bytes())
     return folder
 
 
