@@ -19,6 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from logproc.errors import ConfigError, LogprocError, Rejected, Unavailable
+from logproc.handshake import (
+    INIT_PRODUCER_ID,
+    METADATA,
+    PRODUCE,
+    SASL_HANDSHAKE,
+    NoKafkaError,
+    api_versions,
+    ask,
+    authenticate,
+    names,
+)
 from logproc.urls import Url
 
 OPTIONS = ("tls", "ca", "cert", "key", "sasl")
@@ -27,11 +38,14 @@ DEFAULT_PORT = 9092
 CONNECT_SECONDS = 10.0
 
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
-_PRODUCE, _METADATA, _SASL_HANDSHAKE, _API_VERSIONS, _INIT_PRODUCER_ID = 0, 3, 17, 18, 22
 _OLDEST_PRODUCE = 7
 """Of Kafka 2.1: headers, idempotent producers with several batches in flight."""
 
 _UNSUPPORTED_MECHANISM = 33
+_BAD_LOGIN = (
+    "the broker refuses the user or the password",
+    "check the user in the URL and LOGPROC_KAFKA_PASSWORD or LOGPROC_KAFKA_PASSWORD_FILE",
+)
 
 # kafka-python logs each attempt to connect; what matters of it comes as an error.
 logging.getLogger("kafka").setLevel(logging.CRITICAL + 1)
@@ -137,7 +151,7 @@ class Broker:
             except LogprocError as error:
                 failures.append(error)
                 continue
-            if versions.get(_PRODUCE, 0) < _OLDEST_PRODUCE or _INIT_PRODUCER_ID not in versions:
+            if versions.get(PRODUCE, 0) < _OLDEST_PRODUCE or INIT_PRODUCER_ID not in versions:
                 raise ConfigError(f"{self.place}: the broker is too old", "logproc needs Kafka 2.1 or newer")
             return
         raise next((e for e in failures if isinstance(e, ConfigError)), failures[0])
@@ -158,7 +172,7 @@ class Broker:
             ) from error
         except ssl.SSLError as error:
             raise self._tls_refused(place, error) from error
-        except _NoKafkaError as error:
+        except NoKafkaError as error:
             if self.tls and self.cert:
                 raise ConfigError(
                     f"{place}: the broker closes the connection after the TLS handshake",
@@ -175,14 +189,14 @@ class Broker:
 
     def _greet(self, place: str, connection: socket.socket) -> dict[int, int]:
         """The versions, and whether the listener wants a login of the kind that we have."""
-        versions = _api_versions(connection)
+        versions = api_versions(connection)
         try:
             if not self.sasl:
-                _ask(connection, _METADATA, 1, struct.pack(">i", 0))
+                ask(connection, METADATA, 1, struct.pack(">i", 0))
                 return versions
             mechanism = MECHANISMS[self.sasl].encode()
-            answer = _ask(connection, _SASL_HANDSHAKE, 1, struct.pack(">h", len(mechanism)) + mechanism)
-        except _NoKafkaError as error:
+            answer = ask(connection, SASL_HANDSHAKE, 1, struct.pack(">h", len(mechanism)) + mechanism)
+        except NoKafkaError as error:
             hint = "add ?sasl=... and a user to the URL" if not self.sasl else "is it a listener with SASL?"
             raise ConfigError(
                 f"{place}: the broker expects {'a login' if not self.sasl else 'no login'}", hint
@@ -190,12 +204,14 @@ class Broker:
         (code,) = struct.unpack_from(">h", answer)
         if code == _UNSUPPORTED_MECHANISM:
             raise ConfigError(
-                f"{place}: the broker does not offer {MECHANISMS[self.sasl]}", f"it offers {_names(answer[2:])}: ?sasl="
+                f"{place}: the broker does not offer {MECHANISMS[self.sasl]}", f"it offers {names(answer[2:])}: ?sasl="
             )
         if code:
             raise ConfigError(
                 f"{place}: this listener has no logins", "leave out user and sasl, or use the port that has them"
             )
+        if not authenticate(connection, MECHANISMS[self.sasl], self.user, _password()):
+            raise ConfigError(f"{self.place}: {_BAD_LOGIN[0]}", _BAD_LOGIN[1])
         return versions
 
     def _tls_refused(self, place: str, error: ssl.SSLError) -> LogprocError:
@@ -253,8 +269,7 @@ def _mend(error: Exception) -> tuple[str, str] | None:
 
     acl = "grant it with kafka-acls: collectors need Write and Describe on the topic; loaders Read and Describe on topic and group"
     found: Sequence[tuple[Any, str, str]] = (
-        (errors.SaslAuthenticationFailedError, "the broker refuses the user or the password",
-         "check the user in the URL and LOGPROC_KAFKA_PASSWORD or LOGPROC_KAFKA_PASSWORD_FILE"),
+        (errors.SaslAuthenticationFailedError, *_BAD_LOGIN),
         (errors.UnsupportedSaslMechanismError, "the broker does not offer this SASL mechanism", f"known: sasl={', '.join(MECHANISMS)}"),
         (errors.IllegalSaslStateError, "the broker expects another kind of login", "see its listener: tls=1? sasl=?"),
         (errors.TopicAuthorizationFailedError, "no permission for the topic", acl),
@@ -273,60 +288,6 @@ def _mend(error: Exception) -> tuple[str, str] | None:
         if isinstance(error, kind):
             return message, hint
     return None
-
-
-class _NoKafkaError(Exception):
-    pass
-
-
-def _api_versions(connection: socket.socket) -> dict[int, int]:
-    """The answer to ApiVersions v0, which every broker gives, also before a login."""
-    answer = _ask(connection, _API_VERSIONS, 0, b"")
-    if len(answer) < 6:
-        raise _NoKafkaError
-    code, count = struct.unpack_from(">hi", answer)
-    if code or len(answer) < 6 + 6 * count:
-        raise _NoKafkaError
-    found = (struct.unpack_from(">hhh", answer, 6 + 6 * i) for i in range(count))
-    return {key: newest for key, _, newest in found}
-
-
-def _ask(connection: socket.socket, request: int, version: int, body: bytes) -> bytes:
-    """One request of Kafka's protocol; the body of its answer. Raises _NoKafkaError where the connection ends instead."""
-    connection.settimeout(CONNECT_SECONDS)
-    message = struct.pack(">hhih7s", request, version, 1, 7, b"logproc") + body
-    try:
-        connection.sendall(struct.pack(">i", len(message)) + message)
-        (size,) = struct.unpack(">i", _exactly(connection, 4))
-        if not 4 <= size <= 1 << 24:
-            raise _NoKafkaError
-        answer = _exactly(connection, size)
-    except (ConnectionResetError, BrokenPipeError) as error:
-        raise _NoKafkaError from error
-    if answer[:4] != struct.pack(">i", 1):
-        raise _NoKafkaError
-    return answer[4:]
-
-
-def _names(array: bytes) -> str:
-    """An array of strings of Kafka's protocol, for a person."""
-    (count,) = struct.unpack_from(">i", array)
-    found, at = [], 4
-    for _ in range(count):
-        (length,) = struct.unpack_from(">h", array, at)
-        found.append(array[at + 2 : at + 2 + length].decode(errors="replace"))
-        at += 2 + length
-    return ", ".join(name.lower() for name in found)
-
-
-def _exactly(connection: socket.socket, size: int) -> bytes:
-    data = b""
-    while len(data) < size:
-        more = connection.recv(size - len(data))
-        if not more:
-            raise _NoKafkaError
-        data += more
-    return data
 
 
 def _server(url: Url, text: str) -> tuple[str, int]:
