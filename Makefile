@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help env demo test test-long bench lint readme lock clean
+.PHONY: help env demo test test-long test-kube bench lint readme lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -40,6 +40,9 @@ test: lint ## lint, types and all tests but the long ones
 
 test-long: env ## the tests of minutes
 	@$(BIN)/pytest -m long
+
+test-kube: env ## tail against a real kube-apiserver, built from the Go module proxy the first time (minutes)
+	@$(BIN)/pytest -n 0 tests/kube
 
 bench: env ## speed and memory, each beside a baseline of the same run
 	@$(BIN)/python -m tests.bench $(ONLY)

@@ -356,8 +356,10 @@ class Follow(threading.Thread):
                 self._tell(f"{name}: {error.message}")
             return going
         if status == 403:
-            self._tell(f"not allowed to read logs in {self.overlap.stream.k8s_namespace}: {error.message}")
-            return False
+            # An API server that has just started refuses for a moment what it allows.
+            if failures > 2:
+                self._tell(f"not allowed to read logs in {self.overlap.stream.k8s_namespace}: {error.message}")
+            return failures <= 2 or (self._following and bool(self.overlap.last))
         if status == 400 and not self._following:
             self._tell(f"{name}: {error.message}")
             return False

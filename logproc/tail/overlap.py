@@ -128,6 +128,9 @@ class Overlap:
         return Chunk(self.stream, span, data, time.time(), tuple(oversized))
 
     def _remember(self, times: Times, hashes: Times) -> None:
+        if not self.last:
+            # A response that is opened again begins with the whole second, also with lines before the first that was wanted.
+            self.not_before = max(self.not_before, int(times.min()))
         latest = int(times.max())
         if latest >= self.last:
             self.last = latest

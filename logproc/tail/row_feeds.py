@@ -65,7 +65,9 @@ def _missing(batch: pa.RecordBatch) -> pa.RecordBatch:
             blank = pc.index(texts, pa.scalar("")).as_py()
             if blank >= 0:
                 indices = array.indices
-                indices = pc.if_else(pc.equal(indices, pa.scalar(blank, indices.type)), pa.scalar(None, indices.type), indices)
+                indices = pc.if_else(
+                    pc.equal(indices, pa.scalar(blank, indices.type)), pa.scalar(None, indices.type), indices
+                )
                 array = pa.DictionaryArray.from_arrays(indices, texts)
         elif pa.types.is_string(array.type):
             array = pc.if_else(pc.equal(array, pa.scalar("")), pa.scalar(None, pa.string()), array)

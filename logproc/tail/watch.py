@@ -100,7 +100,8 @@ class Watch(threading.Thread):
                     continue
                 failures += 1
                 self._refused(error, failures)
-                self._pause(error.retry_after or min(30.0, 0.5 * 2 ** min(failures, 6)))
+                if error.status != 403 or failures < 3:
+                    self._pause(error.retry_after or min(30.0, 0.2 * 2 ** min(failures, 8)))
             except Unreachable as error:
                 failures += 1
                 if failures > 2:
@@ -109,12 +110,13 @@ class Watch(threading.Thread):
 
     def _refused(self, error: ApiError, failures: int) -> None:
         if error.status == 403:
-            self._tell(f"not allowed to watch pods ({error.message}); listing them every {POLL_SECONDS:.0f} s instead")
-            while not self._stopped.wait(POLL_SECONDS):
-                try:
-                    self._list()
-                except (ApiError, Unreachable) as problem:
-                    self._say_lost(str(problem))
+            # An API server that has just started refuses for a moment what it allows, so watching is tried again and again.
+            if failures > 2:
+                self._tell(
+                    f"not allowed to watch pods ({error.message}); listing them every {POLL_SECONDS:.0f} s instead"
+                )
+                self._stopped.wait(POLL_SECONDS)
+            self._version = ""
         elif error.status == 401:
             self._tell("the login has expired: log in again, and reading goes on")
         elif failures > 2 and error.status != 429:

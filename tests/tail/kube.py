@@ -19,8 +19,8 @@ from tests.fake_api.server import FakeApi
 class Seen:
     """What came out of a source: texts by pod, without the runtime's time."""
 
-    def __init__(self, source: KubeSource, told: list[str]) -> None:
-        self.source, self.told = source, told
+    def __init__(self, source: KubeSource, told: list[str], api: FakeApi) -> None:
+        self.source, self.told, self.api = source, told, api
         self.by_pod: dict[str, list[str]] = {}
 
     def read(self) -> None:
@@ -37,6 +37,13 @@ class Seen:
         while not condition():
             assert time.monotonic() < end, (self.by_pod, self.told)
             self.read()
+
+    def until_count(self, pod: str, count: int) -> None:
+        self.until(lambda: len(self.of(pod)) >= count)
+
+    def until_more_requests(self) -> None:
+        before = len(self.api.log_requests())
+        self.until(lambda: len(self.api.log_requests()) > before)
 
     def for_(self, seconds: float) -> None:
         end = time.monotonic() + seconds
@@ -59,6 +66,6 @@ def source_over(
     pods, version = list_pods(cluster, asked)
     source = KubeSource(cluster, Selection((asked,), **options), pods, [version], told.append, **silent)
     try:
-        yield Seen(source, told)
+        yield Seen(source, told, api)
     finally:
         source.close()

@@ -44,17 +44,16 @@ def test_ten_cut_connections_and_ten_rotations_lose_and_double_nothing(
         for turn in range(20):
             api.write(POD, *numbered(written, written + 50))
             written += 50
-            seen.until(lambda: len(seen.of(POD)) == written)
+            seen.until_count(POD, written)
             if turn % 2:
                 api.rotate(POD)
                 api.write(POD, f"line {written}")
                 written += 1
-                seen.until(lambda: len(seen.of(POD)) == written)
+                seen.until_count(POD, written)
             else:
                 assert api.cut() == 1
-                opened = len(api.log_requests())
-                seen.until(lambda: len(api.log_requests()) > opened)
-        seen.until(lambda: len(seen.of(POD)) == written)
+                seen.until_more_requests()
+        seen.until_count(POD, written)
         seen.for_(0.2)
 
     assert seen.of(POD) == numbered(0, written)
@@ -142,8 +141,8 @@ def test_a_restart_goes_on_with_the_next_log_from_its_first_line(
     api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api.add(POD)
+    api.write(POD, "not wanted", "nor this", "before")
     with source_over(api, tmp_path, monkeypatch, last_lines=1) as seen:
-        api.write(POD, "before")
         seen.until(lambda: seen.of(POD) == ["before"])
         api.restart(POD, reason="OOMKilled")
         api.write(POD, *numbered(0, 20))
@@ -224,7 +223,7 @@ def test_without_the_right_to_watch_pods_are_listed(
         api.write("web-new", "hello")
         seen.until(lambda: seen.of("web-new") == ["hello"])
 
-    assert seen.heard("not allowed to watch")
+        seen.until(lambda: seen.heard("not allowed to watch"))
 
 
 def test_an_error_text_that_comes_as_a_log_is_told_and_not_shown(
@@ -257,7 +256,7 @@ def test_no_right_to_read_logs_is_told_and_ends_the_stream(
     api: FakeApi, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     api.add(POD)
-    api.refuse(Refusal(403, "cannot get resource pods/log"), path="/log")
+    api.refuse(Refusal(403, "cannot get resource pods/log"), 9, path="/log")
     with source_over(api, tmp_path, monkeypatch) as seen:
         seen.until(lambda: seen.source.status().files == 0)
 
