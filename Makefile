@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help env demo test test-long test-kube bench lint readme lock clean
+.PHONY: help env demo kafka test test-long test-kube bench lint readme lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -31,6 +31,9 @@ $(STAMP): requirements.lock pyproject.toml
 
 demo: env ## a simulated mesh, collected into an embedded ClickHouse, with a report
 	@$(BIN)/logproc demo
+
+kafka: env ## a real Kafka to try things with; Ctrl-C ends it
+	@$(BIN)/python -m tests.kafka.broker
 
 lint: env ## ruff, mypy --strict
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy

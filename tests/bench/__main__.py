@@ -123,12 +123,20 @@ def memory(repeats: int) -> None:
     big.unlink()
 
 
+def kafka(repeats: int) -> None:
+    """Collector, loader and both through a real broker."""
+    from tests.bench.kafka import main as through_kafka
+
+    through_kafka(min(repeats, 3))
+
+
 SUBJECTS: dict[str, Callable[[int], None]] = {
     "parse": parse,
     "store": store,
     "memory": memory,
     "collect": collect,
     "serve": serve,
+    "kafka": kafka,
 }
 
 
