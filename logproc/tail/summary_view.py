@@ -185,7 +185,7 @@ class SummaryScreen(SummaryText):
         from rich.text import Text
 
         lines = sorted(self.summary.lines(self.by), key=ORDERS[self._order][1])
-        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
         for head in headings(self.by):
             table.add_column(head, justify="right" if head in _NUMBERS else "left", no_wrap=True, overflow="ellipsis")
         room = max(3, self._console.size.height - 7)
