@@ -119,6 +119,22 @@ def _with_a_quoted_field_more(format: Format) -> Format | None:
     return compile_format(f'{text} "%FIELD%"') if text.endswith('"') else None
 
 
+def rival(line: bytes, own: Format, formats: Iterable[Format]) -> Fit | None:
+    """How else than as its stream's own format a line may have been printed, if the own one does not fit it exactly: a rolling upgrade
+    mixes formats, and a client can make one look like another.
+    """
+    quotes = line.count(b'"')
+    reader = strict_reader(own)
+    rivals = [f for f in formats if f is not own and strict_reader(f).quotes == quotes]
+    if not rivals or reader.exact(line):
+        return None
+    for one in rivals:
+        found = strict_reader(one).spans(line) if strict_reader(one).exact(line) else None
+        if found is not None:
+            return Fit(one, *found)
+    return None
+
+
 def read_as(line: bytes, formats: Iterable[Format]) -> Format | None:
     """The format a line of an unknown stream fits; None for none."""
     found = fit(line, formats)

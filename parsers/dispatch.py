@@ -4,8 +4,8 @@ Each stream's format is remembered. Lines of one format in one frame are read by
 refuses one by one: by the same format's strict reader, then by those of the other known formats, as JSON, as ztunnel's, and last as
 a message. A line that begins like an access log and cannot be read is kept as it is, in rejected_line.
 
-A line that could have been printed by its stream's own format is never read by another one: a client can make its line look like
-another format's, but not unlike its own.
+A line that could have been printed by its stream's own format is never read by another one alone: a client can make its line look like
+another format's, but not unlike its own. Where another one fits it exactly and the own one does not, only what both say counts.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from logproc.model import ACCESS_LOG, MESSAGE_LOG, PLAIN, REJECTED_LINE, Frame, 
 from parsers import derived, detect, incomplete, merge, prefixes, strict_rows
 from parsers.arrow import Batch
 from parsers.columnar import ColumnarReader
-from parsers.detect import strict_reader
+from parsers.detect import Fit, strict_reader
 from parsers.format_string import Format
 from parsers.frames import FrameColumns
 from parsers.lines import Lines
@@ -34,6 +34,8 @@ ENOUGH_TO_GATHER = 64
 """Lines of another format from which reading them by column pays."""
 
 
+ENOUGH_TO_CHANGE = 16
+"""Lines of another format from which a stream is taken to have changed: a few may be strays."""
 MOST_PREFIXES = 2
 """Prefixes one behind the other, such as a forwarder's object around what `docker compose` prints."""
 
@@ -102,6 +104,10 @@ class FormatParser:
             self._learn(members, choices[choice_id], others)
         return merge.parsed(call.pieces, call.columnar)
 
+    def is_given(self, format: Format | None) -> bool:
+        """Whether a person said that lines have this format."""
+        return format is not None and format is self._configured
+
     def columnar(self, format: Format, frame: Frame) -> ColumnarReader:
         """The columnar reader of a format in a frame, made once."""
         found = self._columnar.get((format, frame))
@@ -143,7 +149,7 @@ class FormatParser:
                 f: int(np.count_nonzero((rows >= start) & (rows < start + text.lines))) for f, rows in others.items()
             }
             best = max(counts, key=lambda f: counts[f])
-            if choice is None or counts[best] * 2 > text.lines:
+            if choice is None or (counts[best] >= ENOUGH_TO_CHANGE and counts[best] * 2 > text.lines):
                 self._remember(text.stream, best)
 
 
@@ -213,11 +219,16 @@ class _Call:
     def _read_access(self, format: Format | None, lines: Lines) -> tuple[_Taken, defaultdict[str, Lines]]:
         """Read the access-log lines among them; what other formats took, and the others by what they are."""
         own = strict_reader(format) if format is not None else None
+        is_given = self.parser.is_given(format)
         mine, spans, doubts = Lines(lines.frame), list[Spans](), list[str]()
         left = defaultdict[str, Lines](lambda: Lines(lines.frame))
         for line, words, row in zip(lines.lines, lines.words, lines.rows, strict=True):
             found = own.spans(line) if own is not None and len(line) <= detect.MAX_LINE_BYTES else None
             if found is not None:
+                other = None if is_given or format is None else detect.rival(line, format, self.parser.known)
+                if other is not None and format is not None:
+                    both = detect.common([Fit(format, *found), other])
+                    found = both.spans, both.doubt
                 mine.add(line, words, row)
                 spans.append(found[0])
                 doubts.append(found[1])

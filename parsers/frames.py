@@ -32,8 +32,8 @@ _BEGINNINGS = {
     "pod": (b"abcdefghijklmnopqrstuvwxyz0123456789", b""),
 }
 """Bytes that the first word of a frame can begin with, first and second; b"": any."""
-# A message's own time is no frame: its level follows.
-_NO_LEVEL = rb"(?!(?i:trace|debug|info|warn(?:ing)?|error|critical|fatal)\b)"
+# A message's own time is no frame: its level follows; and behind the runtime's time stands more than a time.
+_NO_LEVEL = rb"(?!(?i:trace|debug|info|warn(?:ing)?|error|critical|fatal)\b|(?:stdout|stderr) [FP](?:[ :]|\Z))"
 
 
 def prefix_parts(prefix: str) -> tuple[str | None, str | None]:

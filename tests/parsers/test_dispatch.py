@@ -107,7 +107,7 @@ def test_a_line_too_long_is_kept_in_part() -> None:
     assert found.rows[ACCESS_LOG].tolist() == [0, 2]
 
 
-def test_a_line_that_its_own_format_could_print_is_no_other_formats() -> None:
+def test_a_line_that_two_formats_could_print_says_what_both_say() -> None:
     """A client's SNI with a blank makes a line of Istio 1.1 look like one of Istio 1.8."""
     own = next(f for f in FORMATS if f.name == "istio-1.1")
     forged = render(own, {"requested_server_name": "evil.example default"})
@@ -115,8 +115,24 @@ def test_a_line_that_its_own_format_could_print_is_no_other_formats() -> None:
     found = parse_lines([render(own)] * 20 + [forged])
 
     row = found.tables[ACCESS_LOG].to_pylist()[-1]
-    assert row["requested_server_name"] == "evil.example default"
+    assert row["doubt"]
+    assert row["requested_server_name"] is None
     assert row["route_name"] is None
+    assert row["upstream_host"] == "10.244.1.14:9080"
+    given = parse_lines([forged], own).tables[ACCESS_LOG].to_pylist()[0]
+    assert (given["requested_server_name"], given["doubt"]) == ("evil.example default", None)
+
+
+def test_a_line_of_a_longer_format_is_not_taken_for_quotes_in_a_value() -> None:
+    """Istio 1.3 has a quoted field more than 1.8, behind which 1.8's can seem to hold quotes."""
+    own, other = (next(f for f in FORMATS if f.name == name) for name in ("istio-1.8", "istio-1.3"))
+
+    found = parse_lines([render(own)] * 20 + [render(other)])
+
+    row = found.tables[ACCESS_LOG].to_pylist()[-1]
+    assert row["doubt"]
+    assert row["upstream_transport_failure_reason"] is None
+    assert (row["duration_ms"], row["route_name"]) == (35, "default")
 
 
 def test_nothing_is_read_from_nothing() -> None:
