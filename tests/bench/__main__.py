@@ -130,6 +130,13 @@ def kafka(repeats: int) -> None:
     through_kafka(min(repeats, 3))
 
 
+def tail(repeats: int) -> None:
+    """The live view: first line, lines per CPU second, memory."""
+    from tests.bench.tail import main as live
+
+    live(min(repeats, 5))
+
+
 SUBJECTS: dict[str, Callable[[int], None]] = {
     "parse": parse,
     "store": store,
@@ -137,6 +144,7 @@ SUBJECTS: dict[str, Callable[[int], None]] = {
     "collect": collect,
     "serve": serve,
     "kafka": kafka,
+    "tail": tail,
 }
 
 
