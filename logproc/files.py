@@ -14,12 +14,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from logproc.discovery import Discovery, Selection, tell_on_stderr
-from logproc.held import MAX_BYTES, Held, HeldLimits
+from logproc.held import MAX_BYTES, Held, HeldLimits, handles_for_logs
 from logproc.logfile import LogReader
-from logproc.model import Chunk, Position, SourceStatus, Span, Stream, StreamLag
+from logproc.model import Chunk, Position, SourceStatus, Span, Stream
 from logproc.places import LogFile, Place, Tell
 from logproc.rates import Rates
-from logproc.tails import NOWHERE, Inode, Key, Left, Site, Tail
+from logproc.tails import NOWHERE, Inode, Key, Left, Site, Tail, status_of
+from logproc.vanished import Vanished
 
 POLL_SECONDS = 0.25
 """How often sizes and folders are looked at: under half a percent of a core for 200 containers; inotify would overflow."""
@@ -28,12 +29,7 @@ POLL_SECONDS_PER_FILE = 0.00025
 LOOK_SECONDS = 1.0
 """How often places are looked at in which nothing is written."""
 QUIET_POLLS = 2
-FORGET_SECONDS = 600.0
-"""Positions end that long after their file has vanished."""
-FORGET_UNSEEN_SECONDS = 86_400.0
 MAX_LINE = 1 << 20
-NAMED_STREAMS = 50
-"""Streams whose lag is told one by one."""
 
 
 class FileSource:
@@ -77,10 +73,10 @@ class FileSource:
         self._polled_at = self._looked_at = float("-inf")
         self._poll_seconds = POLL_SECONDS
         self._started_at = clock()
-        self._vanished_at: dict[int, float] = {}
-        self._seen: set[int] = set()
+        self._vanished = Vanished()
         self._held, self._rates = Held(held or HeldLimits.of(MAX_BYTES), self._tell), Rates(rate, clock)
         self._lost: list[Chunk] = []
+        self._max_open, self._pressed = handles_for_logs(), False
 
     # Reading
 
@@ -150,9 +146,12 @@ class FileSource:
                 continue
             if not final:
                 return None
-            if self._follow and not reader.gzipped and not reader.same_file():
-                self._restart(reader)  # truncated while it stood behind another one
-                continue
+            if self._follow and not reader.gzipped:
+                if not reader.same_file():
+                    self._restart(reader)  # truncated while it stood behind another one
+                    continue
+                if reader.unread():
+                    return None  # written in this moment: the next poll sees it
             self._leave(tail, reader)
         self._end(tail)
         return None
@@ -161,7 +160,7 @@ class FileSource:
         if not reader.identify(self._positions, final=final):
             return False
         if reader.file_id is not None:
-            self._seen.add(reader.file_id)
+            self._vanished.seen(reader.file_id)
         return True
 
     def _final(self, tail: Tail, reader: LogReader) -> bool:
@@ -180,7 +179,10 @@ class FileSource:
         self._held.drop(reader)
         if reader.gzipped and getattr(reader.content, "damaged", False):
             self._tell(f"warning: {reader.path}: damaged gzip data; read as far as line {reader.line}")
-        if reader.listed:
+        if reader.listed and reader.waits and not reader.gzipped and self._follow and reader.unread():
+            # Grown in this moment: a modification that would not be noticed any more.
+            site.place.look_again()
+        elif reader.listed:
             site.left[reader.device_inode] = Left(reader.file_id, reader.modified())
         reader.close()
 
@@ -204,6 +206,8 @@ class FileSource:
             every = not 0 <= now - self._looked_at < LOOK_SECONDS
             self._looked_at = now if every else self._looked_at
             for place in self._discovery.places():
+                if every and self._pressed:
+                    place.look_again()
                 site = self._sites.get(place)
                 if not every and site is not None and not site.stirs:
                     continue  # what nobody writes to is not rotated either
@@ -273,7 +277,7 @@ class FileSource:
             self._held.see(reader)
         listed = {file.stream.key for file in files}
         newest = max((file.stream.restart for file in files), default=0)
-        for key in site.streams | listed:
+        for key in sorted(site.streams | listed):  # of a container the earlier restart first
             tail = self._tails.get(key)
             if tail is not None:
                 if tail.stream.restart < newest and not tail.superseded:
@@ -296,6 +300,8 @@ class FileSource:
             if inode in self._open:
                 self._open[inode].open[inode].path = file.path
                 return inode, False
+            if len(self._open) >= self._max_open and not self._make_room():
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))  # noqa: TRY301  the same, before it hurts others
             fd = os.open(file.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         except FileNotFoundError:  # renamed or removed in between: the folder has changed again
             site.place.look_again()
@@ -303,7 +309,7 @@ class FileSource:
         except OSError as error:
             if error.errno in (errno.EMFILE, errno.ENFILE):
                 site.place.look_again()
-                self._look = True
+                self._look = self._pressed = True
                 self._tell("warning: no more files can be opened at once; some wait (raise `ulimit -n`)")
             else:
                 self._tell(f"warning: {file.path}: {error.strerror}; not read")
@@ -321,6 +327,18 @@ class FileSource:
         tail.wait_again()
         tail.readers.append(reader)
         return inode, True
+
+    def _make_room(self) -> bool:
+        """Close a file at whose end nothing happens; from now on all places are looked at every second, so that it is opened when it grows."""
+        self._pressed = True
+        for tail in self._tails.values():
+            reader = tail.readers[0] if len(tail.readers) == 1 else None
+            if reader is None or reader.file_id is None or not reader.listed:
+                continue
+            if reader.waits and reader.modified() == reader.checked:
+                self._leave(tail, reader)
+                return True
+        return False
 
     def _was_begun(self, site: Site, inode: Inode) -> bool:
         left, reader = site.left.get(inode), site.open.get(inode)
@@ -370,28 +388,13 @@ class FileSource:
 
     def finished(self) -> bool:
         """Without `follow`: every file was read to its end."""
-        return not (self._follow or self._tails or self._ends) and self._polled_at >= self._started_at
+        return not (self._follow or self._look or self._tails or self._ends) and self._polled_at >= self._started_at
 
     def status(self) -> SourceStatus:
         """Unread bytes of all open files. The reading thread calls it, once a second is enough."""
         readers = self._readers()
-        now = self._clock()
-        for tail in self._tails.values():
-            tail.lag.see(now, sum(reader.unread() for reader in tail.readers))
-        behind = [tail for tail in self._tails.values() if tail.lag.unread]
-        streams = [StreamLag(t.stream, t.lag.unread, t.lag.seconds(now)) for t in behind]
-        streams.sort(key=lambda lag: (-lag.bytes, lag.stream.path))
-        return SourceStatus(
-            files=len(readers) + sum(len(site.left) for site in self._sites.values()),
-            lag_bytes=sum(lag.bytes for lag in streams),
-            lost_bytes=self._held.lost_bytes,
-            open_files=len(readers),
-            lost_lines=self._held.lost_lines,
-            held_files=self._held.files,
-            held_bytes=self._held.bytes,
-            lag_seconds=max((lag.seconds for lag in streams), default=0.0),
-            streams=tuple(streams[:NAMED_STREAMS]),
-        )
+        files = len(readers) + sum(len(site.left) for site in self._sites.values())
+        return status_of(self._tails.values(), self._held, self._clock(), files, len(readers))
 
     def _readers(self) -> list[LogReader]:
         return [reader for site in self._sites.values() for reader in site.open.values()]
@@ -399,22 +402,15 @@ class FileSource:
     def gone(self) -> Sequence[int]:
         """Files of which nothing has been on disk for ten minutes. Those that this process never saw are kept for a day."""
         readers = self._readers()
-        if not self._follow or any(reader.file_id is None for reader in readers):
+        # One that was not looked into yet may be any of the known ones.
+        if not self._follow or any(reader.file_id is None and not reader.waits for reader in readers):
             return ()
-        now = self._clock()
         self._sites = {place: site for place, site in self._sites.items() if site.open or site.left}
         live = {reader.file_id for reader in readers}
         live |= {left.file_id for site in self._sites.values() for left in site.left.values()}
-        missing = [i for i in self._positions if i not in live]
-        self._vanished_at = {i: self._vanished_at.get(i, now) for i in missing}
-        forgotten = [
-            i
-            for i, at in self._vanished_at.items()
-            if now - at > (FORGET_SECONDS if i in self._seen else FORGET_UNSEEN_SECONDS)
-        ]
-        for i in forgotten:
-            del self._positions[i], self._vanished_at[i]
-            self._seen.discard(i)
+        forgotten = self._vanished.forgotten(self._positions, live, self._clock())
+        for file_id in forgotten:
+            del self._positions[file_id]
         return forgotten
 
     def empty_roots(self) -> list[str]:

@@ -16,6 +16,14 @@ from logproc.sizes import size_text
 
 MAX_BYTES = 2 << 30
 MAX_FILES = 4096
+OTHER_HANDLES = 64
+"""For everything but log files: the spool, the sink, modules that are imported late."""
+
+
+def handles_for_logs() -> int:
+    """How many log files may be open at once: what the process may open, less a share for everything else."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 1 << 20 if soft == resource.RLIM_INFINITY else max(16, soft - OTHER_HANDLES - soft // 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +36,7 @@ class HeldLimits:
     @classmethod
     def of(cls, size: int) -> HeldLimits:
         """`size` bytes, and at most half the handles that this process may open."""
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        return cls(size, MAX_FILES if soft == resource.RLIM_INFINITY else min(MAX_FILES, max(16, soft // 2)))
+        return cls(size, min(MAX_FILES, handles_for_logs() // 2))
 
 
 class Held:

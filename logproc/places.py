@@ -7,6 +7,7 @@ A look that finds a folder unchanged costs one `stat`.
 # ruff: noqa: PTH114, PTH116, PTH208
 from __future__ import annotations
 
+import errno
 import os
 import re
 import time
@@ -83,6 +84,9 @@ class Folder:
         except FileNotFoundError:
             return []
         except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE):
+                self._changed_at, self._settled = -1, False
+                return None
             self.tell(f"warning: {self.path}: {error.strerror}; not read")
             return []
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from logproc.held import Held
 from logproc.lag import Lag
 from logproc.logfile import LogReader
-from logproc.model import Span, Stream
+from logproc.model import SourceStatus, Span, Stream, StreamLag
 from logproc.places import Place
 
 Inode = tuple[int, int]
@@ -58,3 +60,27 @@ class Site:
     streams: set[Key] = field(default_factory=set)
     stirs: bool = True
     """Something was written since it was looked at last, or is held open there."""
+
+
+NAMED_STREAMS = 50
+"""Streams whose lag is told one by one."""
+
+
+def status_of(tails: Iterable[Tail], held: Held, now: float, files: int, open_files: int) -> SourceStatus:
+    """How far behind the streams are, and what is held and lost."""
+    followed = list(tails)
+    for tail in followed:
+        tail.lag.see(now, sum(reader.unread() for reader in tail.readers))
+    streams = [StreamLag(t.stream, t.lag.unread, t.lag.seconds(now)) for t in followed if t.lag.unread]
+    streams.sort(key=lambda lag: (-lag.bytes, lag.stream.path))
+    return SourceStatus(
+        files=files,
+        lag_bytes=sum(lag.bytes for lag in streams),
+        lost_bytes=held.lost_bytes,
+        open_files=open_files,
+        lost_lines=held.lost_lines,
+        held_files=held.files,
+        held_bytes=held.bytes,
+        lag_seconds=max((lag.seconds for lag in streams), default=0.0),
+        streams=tuple(streams[:NAMED_STREAMS]),
+    )

@@ -746,3 +746,27 @@ def test_a_gzipped_file_that_is_all_zeros_takes_little_memory(tmp_path: Path) ->
 
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000
     assert [line[:3] for line in reading.lines()] == [b"one", b"\0\0\0", b"end"]
+
+
+@pytest.mark.parametrize("follow", [False, True])
+def test_more_pods_than_files_may_be_open(tmp_path: Path, follow: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("logproc.files.handles_for_logs", lambda: 10)
+    pods = [Container(tmp_path, uid=f"{n:03}", pod=f"web-{n}") for n in range(40)]
+    for pod in pods:
+        pod.write(3)
+    reading = Reading(tmp_path, follow=follow)
+    reading.read(12)
+    if follow:
+        for pod in pods:
+            pod.write(2)
+        reading.read(20)
+        for pod in pods:
+            pod.rotate()
+            pod.write(1)
+        reading.read(40)
+
+    assert sorted(reading.lines()) == sorted(line for pod in pods for line in pod.lines)
+    assert len(set(reading.identities())) == len(reading.lines())
+    assert open_handles(tmp_path) <= 10
+    assert reading.source.finished() is not follow
+    reading.close()

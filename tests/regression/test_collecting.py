@@ -310,6 +310,8 @@ def test_a_sink_that_failed_is_tried_for_ever(tmp_path: Path) -> None:
 def test_what_is_remembered_does_not_grow_with_pods_that_come_and_go(tmp_path: Path) -> None:
     """Memory grows with every pod that ever ran on the node, until the collector is killed."""
     reading = Reading(tmp_path)
+    idle = Container(tmp_path, pod="idle", uid="idle")
+    idle.write(0)
     for n in range(60):
         pod = Container(tmp_path, pod=f"job-{n}", uid=f"{n:04}")
         pod.write(2)
@@ -322,8 +324,8 @@ def test_what_is_remembered_does_not_grow_with_pods_that_come_and_go(tmp_path: P
     reading.source.gone()
     source = reading.source
 
-    assert (len(source._tails), len(source._open), len(source._positions), len(source._seen)) == (0, 0, 0, 0)
-    assert len(source._sites) == len(source._discovery._containers) == len(source._discovery._pods) == 0
+    assert (len(source._tails), len(source._open), len(source._positions), len(source._vanished)) == (1, 1, 0, 0)
+    assert len(source._sites) == len(source._discovery._containers) == len(source._discovery._pods) == 1
 
 
 def test_a_deleted_state_folder_is_made_again_in_mid_run(tmp_path: Path) -> None:
