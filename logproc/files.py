@@ -203,7 +203,7 @@ class FileSource:
         if self._follow or self._look:
             self._look = False
             now = self._clock()
-            every = not 0 <= now - self._looked_at < LOOK_SECONDS
+            every = not (self._follow and 0 <= now - self._looked_at < LOOK_SECONDS)
             self._looked_at = now if every else self._looked_at
             for place in self._discovery.places():
                 if every and self._pressed:
