@@ -34,6 +34,6 @@ def decode(encoded: bytes) -> dict[str, pa.RecordBatch]:
                 tables[name] = reader.read_next_batch().replace_schema_metadata(None)
                 for _ in reader:
                     raise ValueError(f"{name}: more than one record batch")
-    except (pa.ArrowException, KeyError, StopIteration) as error:
+    except (pa.ArrowException, OSError, KeyError, StopIteration) as error:
         raise ValueError(f"not the tables of a batch: {error}") from error
     return tables

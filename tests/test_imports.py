@@ -9,6 +9,8 @@ ROOT = Path(__file__).parent.parent
 CONTRACTS = {
     "logproc.model", "logproc.columns", "logproc.errors", "logproc.urls", "logproc.identity", "logproc.jsonl", "logproc.response_flags",
     "logproc.serve.engine",
+    # what both ends of a topic share
+    "logproc.message", "logproc.broker", "logproc.producer", "logproc.topic_settings",
 }  # fmt: skip
 
 

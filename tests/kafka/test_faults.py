@@ -284,10 +284,11 @@ def test_sigterm_ends_a_loader_in_order(topic: str, tmp_path: Path) -> None:
     assert "500 lines of 1 messages" in running.stderr.read().decode()
 
 
-def test_topics_are_made_compared_and_changed(kafka: Kafka) -> None:
+def test_topics_are_made_compared_and_changed(kafka: Kafka, tmp_path: Path) -> None:
     url = f"kafka://{kafka.address}/made-{os.getpid()}"
 
-    missing = run("collect", "/dev/null", "--to", url)
+    access_lines(tmp_path / "a.log", 0, 1)
+    missing = run("collect", tmp_path / "a.log", "--to", url, "--state", tmp_path / "state")
     assert missing.returncode == 2
     assert "there is no such topic" in missing.stderr.decode()
     assert run("topics", "apply", url, "--partitions", "2").returncode == 0
