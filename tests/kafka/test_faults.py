@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import resource
@@ -30,6 +31,7 @@ from tests.kafka.loading import FILE, assert_once, cuts, load, send
 from tests.sinks.http_front import serving
 
 ROOT = Path(__file__).parents[2]
+_numbers = itertools.count()
 
 
 def victim(*arguments: str) -> subprocess.Popen[bytes]:
@@ -86,17 +88,18 @@ def test_a_loader_that_was_stopped_while_others_went_on_stores_nothing_twice(
     assert_once(database, FILE, 6500)
 
 
-@pytest.fixture
-def own_broker(tmp_path: Path) -> Iterator[Kafka]:
+@pytest.fixture(scope="module")
+def own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kafka]:
+    """A broker that a test may end; it has to be there again afterwards."""
     require_broker()
-    made = Kafka(tmp_path / "kafka")
+    made = Kafka(tmp_path_factory.mktemp("own") / "kafka")
     made.start()
     yield made
     made.kill()
 
 
 def make_topic(kafka: Kafka, partitions: int = 1, **wanted: int) -> str:
-    url = f"kafka://{kafka.address}/logproc"
+    url = f"kafka://{kafka.address}/own-{next(_numbers)}"
     broker = Broker.of(Url.parse(url))
     with broker.admin() as admin:
         apply(admin, broker, broker.topic, Wanted(partitions=partitions, **wanted))

@@ -193,7 +193,7 @@ def dying(database: Database, tables: int) -> Any:
     return sink
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=2, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_whatever_dies_and_repeats_each_row_is_stored_once(data: st.DataObject, new_topic: Callable[..., str]) -> None:
     """Random cuts, repeats and collectors that begin anew, with loaders that die at random steps."""
