@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from clickhouse_connect.driver.client import Client
 
 from logproc.errors import LogprocError, Unavailable
@@ -80,11 +81,32 @@ class Connection:
 
 
 def arrow_stream(rows: pa.RecordBatch, options: pa.ipc.IpcWriteOptions) -> pa.Buffer:
-    """One record batch as an Arrow IPC stream."""
+    """One record batch as an Arrow IPC stream, with "" for words that are missing, as the tables have them."""
+    rows = _with_all_words(rows)
     out = pa.BufferOutputStream()
     with pa.ipc.new_stream(out, rows.schema, options=options) as writer:
         writer.write_batch(rows)
     return out.getvalue()
+
+
+def _with_all_words(rows: pa.RecordBatch) -> pa.RecordBatch:
+    """The rows with "" for each null in a dictionary column.
+
+    ClickHouse would do the same, row by row: reading a dictionary without nulls takes it half the time.
+    """
+    columns: list[Any] = []
+    for column in rows.columns:
+        words: Any = column
+        if pa.types.is_dictionary(words.type) and words.null_count:
+            dictionary = words.dictionary
+            empty = pc.index(dictionary, "").as_py()
+            if empty < 0:
+                empty = len(dictionary)
+                dictionary = pa.concat_arrays([dictionary, pa.array([""], dictionary.type)])
+            indices = pc.fill_null(words.indices, pa.scalar(empty, words.indices.type))
+            words = pa.DictionaryArray.from_arrays(indices, dictionary)
+        columns.append(words)
+    return pa.RecordBatch.from_arrays(columns, names=rows.schema.names)
 
 
 def quoted(*names: str) -> str:
