@@ -36,6 +36,9 @@ ORDER = (
     "topics",
     "dead-letters",
     "state",
+    "install",
+    "doctor",
+    "settings",
     "simulate",
 )
 """What a newcomer reads first; commands not named here follow by name."""

@@ -1,0 +1,72 @@
+"""One pod that collects, stores and answers: for minikube, kind, and a look at a single node."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from logproc.install import node_agent, parts
+from logproc.install.choice import Choice
+from logproc.install.parts import Object
+
+NAME = "logproc"
+COMPONENT = "embedded"
+STORE = f"{node_agent.STATE}/store"
+LISTEN = "127.0.0.1:8123"
+"""Reached by `kubectl port-forward` and `kubectl exec` alone, so that nobody needs a password."""
+
+RESOURCES = parts.Resources(cpu="250m", memory="768Mi", cpu_limit="2", memory_limit="3Gi")
+_PING = f"import urllib.request as r; r.urlopen('http://{LISTEN}/ping', timeout=5)"
+
+
+def settings(choice: Choice) -> dict[str, dict[str, Any]]:  # noqa: ARG001  as the other parts have it
+    """The settings file. `store` stands at its top too, for what is typed in the pod."""
+    return {
+        "up": {
+            "store": STORE,
+            "state": f"{node_agent.STATE}/state",
+            "listen": LISTEN,
+            "spool-max": "256Mi",
+            "max-memory": "2Gi",
+            "grace": 15,
+        }
+    }
+
+
+def daemonset(choice: Choice) -> Object:
+    """A pod per node, each with the store of its node."""
+    made = node_agent.daemonset(choice)
+    made["metadata"] = parts.metadata(NAME, COMPONENT, choice.namespace)
+    made["spec"]["selector"] = {"matchLabels": parts.labels(COMPONENT)}
+    made["spec"]["template"]["metadata"] = {"labels": parts.pod_labels(COMPONENT)}
+    probe = {"exec": {"command": ["python", "-c", _PING]}, "periodSeconds": 30, "timeoutSeconds": 10}
+    pod = made["spec"]["template"]["spec"]
+    pod["serviceAccountName"] = NAME
+    pod["automountServiceAccountToken"] = False
+    del pod["priorityClassName"]
+    pod["volumes"] = node_agent.volumes(NAME)
+    pod["containers"] = [
+        {
+            "name": "logproc",
+            "image": choice.image,
+            "args": ["up", node_agent.LOGS],
+            "env": node_agent.environment(),
+            "resources": RESOURCES.rendered(),
+            "securityContext": node_agent.security(),
+            "readinessProbe": probe,
+            "livenessProbe": probe | {"initialDelaySeconds": 30, "failureThreshold": 5},
+            "volumeMounts": node_agent.mounts(),
+        }
+    ]
+    return made
+
+
+def objects(choice: Choice) -> list[Object]:
+    """All of it, but the namespace."""
+    closed = parts.network_policy(NAME, COMPONENT, choice.namespace, [], api=False)
+    closed["spec"] |= {"ingress": [], "egress": []}
+    return [
+        parts.service_account(NAME, COMPONENT, choice.namespace, token=False),
+        parts.settings_map(NAME, COMPONENT, choice.namespace, settings(choice)),
+        daemonset(choice),
+        closed,
+    ]

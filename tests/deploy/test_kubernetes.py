@@ -1,0 +1,241 @@
+"""The manifests: written from the code, rendered by kubectl, understood by the commands they run, by the API and by Pod Security."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from logproc import main
+from logproc.install import bundle, kustomize
+from logproc.settings import command_defaults
+from tests.deploy import pod_security
+from tests.deploy.api_types import unknown_fields
+from tests.deploy.rendered import CHOICES, Object, containers, objects, settings_of, workloads
+
+FOLDER = Path(__file__).parent.parent.parent / "deploy" / "kubernetes"
+
+
+@pytest.fixture(scope="session")
+def kubectl() -> str:
+    found = shutil.which("kubectl")
+    if found is None:
+        reason = "kubectl, which renders the overlays, is not on PATH"
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+    return found
+
+
+def test_the_folder_is_what_the_code_writes() -> None:
+    for path, text in kustomize.files().items():
+        assert (FOLDER / path).read_text() == text, f"{path}: run `logproc install --kustomize deploy/kubernetes`"
+
+
+def test_nothing_else_lies_in_its_folders() -> None:
+    ours = set(kustomize.files())
+    there = {
+        str(p.relative_to(FOLDER)) for d in ("base", "overlays", "components") for p in (FOLDER / d).rglob("*.yaml")
+    }
+
+    assert there == {path for path in ours if path.endswith(".yaml")}
+
+
+def by_identity(made: list[Object]) -> dict[tuple[str, str, str], Object]:
+    found = {(o["kind"], o["metadata"].get("namespace", ""), o["metadata"]["name"]): o for o in made}
+    assert len(found) == len(made)
+    return found
+
+
+def without_suffix(text: str, names: list[str]) -> str:
+    for name in names:
+        text = re.sub(rf"\b{name}-[a-z0-9]{{10}}\b", name, text)
+    return text
+
+
+def in_order(value: Any) -> Any:
+    """Volumes and variables have names; a patch puts its own first."""
+    if isinstance(value, dict):
+        return {key: in_order(item) for key, item in value.items()}
+    if isinstance(value, list):
+        items = [in_order(item) for item in value]
+        named = all(isinstance(i, dict) and "name" in i for i in items)
+        return sorted(items, key=lambda i: i["name"]) if named else items
+    return value
+
+
+@pytest.mark.parametrize("name", kustomize.OVERLAYS)
+def test_an_overlay_is_what_print_prints(kubectl: str, name: str) -> None:
+    done = subprocess.run(
+        [kubectl, "kustomize", FOLDER / "overlays" / name], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    wanted = objects(name)
+    maps = [o["metadata"]["name"] for o in wanted if o["kind"] == "ConfigMap"]
+    rendered = list(yaml.safe_load_all(without_suffix(done.stdout, maps)))
+
+    assert by_identity(in_order(rendered)) == by_identity(in_order(wanted))
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_what_is_printed_reads_back(name: str) -> None:
+    assert list(yaml.safe_load_all(bundle.text(objects(name)))) == objects(name)
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_every_container_is_understood_by_its_command(name: str) -> None:
+    made = objects(name)
+    ran = 0
+    for _, spec in workloads(made):
+        for container in containers(spec):
+            if "logproc" not in container["image"]:
+                continue
+            command, *args = container["args"]
+            read = tomllib.loads(settings_of(made, spec))
+            loaded = main.load(command)
+            known = [str(p.name) for p in loaded.params]
+            defaults = command_defaults(Path("config.toml"), read, command, main.command_names(), lambda _, k=known: k)  # type: ignore[misc]
+            context = loaded.make_context(command, list(args), default_map=defaults)
+            assert context.params["paths" if command in {"collect", "up"} else "topic"]
+            assert set(read) == {command}
+            ran += 1
+    assert ran
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_the_api_knows_every_field(name: str) -> None:
+    for kept in objects(name):
+        assert unknown_fields(kept) == [], kept["metadata"]["name"]
+
+
+def test_a_misspelt_field_is_found() -> None:
+    kept = next(o for o in objects("direct") if o["kind"] == "DaemonSet")
+    kept["spec"]["template"]["spec"]["containers"][0]["securityContext"]["readOnlyRootFileSystem"] = True
+    kept["spec"]["updateStrategy"] = "RollingUpdate"
+
+    assert unknown_fields(kept) == [
+        "spec.updateStrategy: an object was expected",
+        "spec.template.spec.containers[0].securityContext.readOnlyRootFileSystem: unknown",
+    ]
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_the_stated_level_of_pod_security_is_enough(name: str) -> None:
+    choice, made = CHOICES[name], objects(name)
+    level = bundle.level(choice)
+    labels = next((o["metadata"]["labels"] for o in made if o["kind"] == "Namespace"), {})
+
+    assert labels.get("pod-security.kubernetes.io/enforce", level) == level
+    if level == "restricted":
+        for _, spec in workloads(made):
+            assert pod_security.violations(spec, openshift=choice.openshift) == []
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_a_privileged_pod_only_mounts_folders_of_the_node(name: str) -> None:
+    for _, spec in workloads(objects(name)):
+        found = pod_security.violations(spec, openshift=CHOICES[name].openshift)
+        allowed = {"hostPath volume pod-logs", "hostPath volume state", "runs as root", "SELinux type spc_t"}
+        assert set(found) <= allowed
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_every_container_of_ours_is_bounded_and_locked_down(name: str) -> None:
+    for _, spec in workloads(objects(name)):
+        for container in containers(spec):
+            resources = container["resources"]
+            assert resources["requests"]["memory"]
+            assert resources["limits"]["memory"]
+            if "logproc" in container["image"]:
+                assert container["securityContext"]["readOnlyRootFilesystem"] is True
+                assert container["livenessProbe"]
+        mounted = {m["name"] for c in containers(spec) for m in c.get("volumeMounts", [])}
+        assert {v["name"] for v in spec["volumes"]} == mounted
+
+
+def test_logs_of_the_node_are_mounted_read_only() -> None:
+    for name in CHOICES:
+        for _, spec in workloads(objects(name)):
+            for container in containers(spec):
+                for mount in container.get("volumeMounts", []):
+                    assert mount["name"] != "pod-logs" or mount["readOnly"] is True
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_selectors_find_their_pods_and_references_their_objects(name: str) -> None:
+    made = objects(name)
+    there = {(o["kind"], o["metadata"]["name"]) for o in made}
+    pods = [kept["spec"]["template"]["metadata"]["labels"] for kept, _ in workloads(made)]
+    for kept in made:
+        selector = kept.get("spec", {}).get("selector") or kept.get("spec", {}).get("podSelector")
+        if selector:
+            assert any(selector["matchLabels"].items() <= labels.items() for labels in pods), kept["metadata"]["name"]
+        if kept["kind"].endswith("RoleBinding") or kept["kind"] == "ClusterRoleBinding":
+            assert (kept["roleRef"]["kind"], kept["roleRef"]["name"]) in there
+            assert all(("ServiceAccount", s["name"]) in there for s in kept["subjects"])
+    for _, spec in workloads(made):
+        if "serviceAccountName" in spec:
+            assert ("ServiceAccount", spec["serviceAccountName"]) in there
+        if "priorityClassName" in spec:
+            assert ("PriorityClass", spec["priorityClassName"]) in there
+        for volume in spec["volumes"]:
+            if "configMap" in volume:
+                assert ("ConfigMap", volume["configMap"]["name"]) in there
+
+
+def rules(made: list[Object]) -> list[Any]:
+    return [rule for o in made if o["kind"] in {"Role", "ClusterRole"} for rule in o["rules"]]
+
+
+def test_rights_are_no_more_than_reading_pods_and_one_config_map() -> None:
+    assert rules(objects("direct")) == [
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list", "watch"]},
+        {
+            "apiGroups": [""],
+            "resources": ["configmaps"],
+            "resourceNames": ["istio"],
+            "verbs": ["get", "list", "watch"],
+        },
+    ]
+    assert rules(objects("loader")) == rules(objects("sidecar")) == rules(objects("minikube")) == []
+
+
+def test_what_asks_nobody_has_no_token() -> None:
+    for name in ("loader", "sidecar", "sidecar-plain", "minikube"):
+        for _, spec in workloads(objects(name)):
+            assert spec["automountServiceAccountToken"] is False
+
+
+def test_grace_ends_before_the_kubelet_kills() -> None:
+    for name in CHOICES:
+        made = objects(name)
+        for _, spec in workloads(made):
+            (table,) = tomllib.loads(settings_of(made, spec)).values()
+            assert table["grace"] < spec["terminationGracePeriodSeconds"]
+
+
+def test_a_secret_is_mounted_where_its_url_logs_in_and_nowhere_else() -> None:
+    def secrets(name: str) -> dict[str, set[str]]:
+        return {
+            kept["metadata"]["name"]: {v["secret"]["secretName"] for v in spec["volumes"] if "secret" in v}
+            for kept, spec in workloads(objects(name))
+        }
+
+    assert secrets("direct") == {"logproc-node-agent": {"logproc-clickhouse"}}
+    assert secrets("kafka") == {
+        "logproc-node-agent": {"logproc-kafka"},
+        "logproc-loader": {"logproc-kafka", "logproc-clickhouse"},
+    }
+    assert secrets("agent to kafka without login") == {"logproc-node-agent": set()}
+
+
+def test_the_network_policy_opens_the_ports_of_the_urls() -> None:
+    (policy,) = (o for o in objects("agent to kafka without login") if o["kind"] == "NetworkPolicy")
+
+    assert {"ports": [{"protocol": "TCP", "port": 9092}, {"protocol": "TCP", "port": 9093}]} in policy["spec"]["egress"]
