@@ -36,6 +36,7 @@ class Kind(StrEnum):
     MISSING = "row missing"
     UNKNOWN = "row without ledger row"
     DOUBLE = "stored twice"
+    EXTRA = "more rows than the ledger counts"
     OVERLAP = "in the ledger twice"
     UNSENT = "position is beyond the ledger"
     UNREAD = "in the file, not stored"
@@ -117,7 +118,7 @@ class FileAccount:
     @property
     def wrong(self) -> Sequence[Mapping[str, Any]]:
         """Runs whose rows differ from the ledger."""
-        names = ("first", "stop", "outside", "expected", "there", "lines", "earliest", "latest")
+        names = ("first", "stop", "outside", "expected", "there", "lines", "earliest", "latest", "expired")
         return [_by_name(names, run) for run in self.rows.get("wrong", ())]
 
     @property
@@ -241,8 +242,13 @@ class Auditor:
         for run in account.wrong:
             if run["outside"]:
                 not_counted += self._locate_unknown(audit, account, run)
-            elif run["lines"] < run["expected"] and not overlap:
+            elif run["lines"] < run["expected"] and not overlap and not run["expired"]:
                 self._locate_missing(audit, account, run)
+            elif run["lines"] > run["expected"] and not overlap and not run["expired"]:
+                # Lines that are counted as joined or left out, and have a row nevertheless.
+                count = run["lines"] - run["expected"]
+                audit.doubles += count
+                self._found(audit, Finding(Kind.EXTRA, account.file_id, account.path, run["first"], run["stop"], count))
         return not_counted
 
     def _locate_unknown(self, audit: Audit, account: FileAccount, run: Mapping[str, Any]) -> int:

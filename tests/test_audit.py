@@ -263,6 +263,19 @@ def test_a_correction_moves_a_line_from_joined_to_rows(db: Database) -> None:
     assert balanced(found)
 
 
+def test_a_row_of_a_line_that_is_counted_as_joined_is_one_too_many(db: Database) -> None:
+    fill(db)
+    db.command(
+        f"INSERT INTO {{db}}.message_log (timestamp, file_id, line) SELECT timestamp, file_id, 28 FROM {{db}}.access_log WHERE file_id = {FILE} AND line = 27"
+    )
+
+    found = audit(db)
+
+    assert (found.gaps, found.doubles) == (0, 1)
+    assert where(found) == [(Kind.EXTRA, FILE, 25, 50, 1)]
+    assert balanced(found)
+
+
 def test_lines_left_out_are_in_the_account(db: Database) -> None:
     sink = db.sink()
     made = batches.batch(0, [batches.span(FILE, 0, 8)])
@@ -365,6 +378,9 @@ def test_the_command_compares_files_state_and_store(tmp_path: Path) -> None:
     cli.collect([log], f"chdb://{store}", state)
     asked = ("audit", "--store", store, "--state", state, "--files", log)
 
+    sampled = tmp_path / "sampled"
+    cli.collect([log], f"chdb://{sampled}", tmp_path / "other", "--exclude", "message : *1*")
+    ruled = json.loads(cli.run("audit", "--store", sampled, "--files", log, "-o", "json").stdout)
     whole = cli.run(*asked, "-o", "json")
     with log.open("ab") as file:
         file.write(line % 50 + b"unfinished")
@@ -373,6 +389,7 @@ def test_the_command_compares_files_state_and_store(tmp_path: Path) -> None:
     assert (whole.returncode, json.loads(whole.stdout)) == (
         0, {"files": 1, "lines": 50, "rows": 50, "joined": 0, "left_out": 0, "dead": 0, "lost": 0, "gaps": 0, "doubles": 0},
     )  # fmt: skip
+    assert (ruled["lines"], ruled["rows"], ruled["left_out"], ruled["gaps"]) == (50, 36, 14, 0)
     assert behind.returncode == 1
     assert "in the file, not stored" in behind.stdout.decode()
     assert "1 line missing" in behind.stdout.decode()

@@ -25,7 +25,7 @@ SELECT
   file_id,
   sumIf(there, NOT expired OR outside) AS rows,
   sum(there - lines) AS surplus,
-  groupArrayIf(1000)((first_line, stop, outside, expected, there, lines, earliest, latest), there != lines OR outside OR (lines != expected AND NOT expired)) AS wrong
+  groupArrayIf(1000)((first_line, stop, outside, expected, there, lines, earliest, latest, expired), there != lines OR outside OR (lines != expected AND NOT expired)) AS wrong
 FROM (
   SELECT
     f.file_id AS file_id,
