@@ -41,6 +41,7 @@ class Overlap:
     _pending: bytes = b""
     _dropped: int = 0
     """Bytes of an oversized line that are not in `_pending`."""
+    _first: int = 0
     _repeats_until: int = 0
     _last_hash: int = 0
     _awaited: bool = False
@@ -101,12 +102,14 @@ class Overlap:
             self.complaints += [lines[i].decode("utf-8", "replace").strip() for i in np.flatnonzero(~keep).tolist()]
             del self.complaints[8:]
         hashes = np.fromiter((hash(line) for line in lines), np.int64, len(lines))
-        suspect = keep & ((times <= self._repeats_until) | (times < self.last))
+        suspect = keep & (times <= max(self._repeats_until, self.last))
         if suspect.any():
             known = np.isin(hashes, np.concatenate(self._hashes)) if self._hashes else np.zeros(len(hashes), bool)
             if self._awaited and (hashes[suspect] == self._last_hash).any():
                 self._awaited = False
             repeats = suspect & known
+            # A response that is opened again begins with the whole second, also with lines before the first that was wanted.
+            keep &= ~((times <= self._repeats_until) & (times < self._first))
             self.repeated += int(np.count_nonzero(repeats))
             keep &= ~repeats
         if self.not_before:
@@ -129,8 +132,7 @@ class Overlap:
 
     def _remember(self, times: Times, hashes: Times) -> None:
         if not self.last:
-            # A response that is opened again begins with the whole second, also with lines before the first that was wanted.
-            self.not_before = max(self.not_before, int(times.min()))
+            self._first = int(times.min())
         latest = int(times.max())
         if latest >= self.last:
             self.last = latest

@@ -30,19 +30,18 @@ def main(repeats: int) -> None:
 
 def _first_line(repeats: int) -> None:
     walls, cpus = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        with _served(50, 20) as api:
-            config = api.kubeconfig(Path(folder))
-            for _ in range(repeats):
-                began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
-                process = _start(config)
-                assert process.stdout is not None
-                process.stdout.readline()
-                walls.append(time.perf_counter() - began)
-                process.send_signal(signal.SIGINT)
-                process.communicate()
-                after = resource.getrusage(resource.RUSAGE_CHILDREN)
-                cpus.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    with tempfile.TemporaryDirectory() as folder, _served(50, 20) as api:
+        config = api.kubeconfig(Path(folder))
+        for _ in range(repeats):
+            began, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
+            process = _start(config)
+            assert process.stdout is not None
+            process.stdout.readline()
+            walls.append(time.perf_counter() - began)
+            process.send_signal(signal.SIGINT)
+            process.communicate()
+            after = resource.getrusage(resource.RUSAGE_CHILDREN)
+            cpus.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
     print(f"| 50 pods, start to first line | {median(walls):.2f} s wall, {median(cpus):.2f} s CPU until ended |")
 
 
