@@ -99,7 +99,8 @@ class Embedded:
 
     def names(self, sql: str) -> frozenset[str]:
         """The one column of a query of our own."""
-        return frozenset(str(n) for n in self._held.query(sql).column(0).to_pylist())
+        with self._lock:
+            return frozenset(str(n) for n in self._held.query(sql).column(0).to_pylist())
 
     def run(self, sql: str, session: Session, parameters: Mapping[str, str], format: str) -> Outcome:
         """Run a statement to its end on a connection that nobody else has meanwhile."""

@@ -252,7 +252,7 @@ class Guard:
         parent = node.parent.label if node.parent else ""
         above = f"{parent} {node.parent.text}".strip() if node.parent else ""
         if parent == "TableExpression" or parent in {"InsertQuery", "CreateQuery"}:
-            if name not in TABLE_FUNCTIONS:
+            if name not in TABLE_FUNCTIONS and not (parent == "TableExpression" and self._is_view(node.text)):
                 _refuse(f"the table function {node.text}")
             return
         if above.startswith("Storage definition") and node is _engine_of(node.parent):
@@ -266,6 +266,16 @@ class Guard:
         if not defining and not self._known(name):
             # Either it does not exist, or it is one that somebody defined: what that does is not in this tree.
             raise QueryError(f"Function with name `{node.text}` does not exist, or is not allowed here", code=46)
+
+    def _is_view(self, name: str) -> bool:
+        """A view with parameters is asked like a function: `hop_between(since = ...)`. Only the store's own count."""
+        own = self._engine.database
+        name = name.removeprefix(f"{own}.")
+        if name.lower() in self._other_tables or not re.fullmatch(r"\w+", name):
+            return False
+        return name in self._engine.names(
+            f"SELECT name FROM system.tables WHERE database = '{own}' AND engine = 'View'"  # noqa: S608  a name of ours
+        )
 
     def _known(self, name: str) -> bool:
         while name not in self._functions and name not in _UNLISTED:

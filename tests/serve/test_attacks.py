@@ -255,6 +255,8 @@ def test_a_read_only_user_asks_what_a_dashboard_asks(server: Running) -> None:
         "SELECT * FROM traffic_1m WHERE minute > now() - INTERVAL 1 HOUR ORDER BY n DESC LIMIT 10",
         "SELECT a.app FROM access_log AS a LEFT JOIN ledger AS l ON a.file_id = l.file_id WHERE a.app IN (SELECT DISTINCT app FROM message_log)",
         "SELECT * FROM hop LIMIT 1",
+        "SELECT * FROM hop_between(since = '2026-11-20 10:00:00', until = '2026-11-20 11:00:00')",
+        "SELECT * FROM logproc.hop_between(since = '2026-11-20 10:00:00', until = '2026-11-20 11:00:00')",
         "SELECT number, lagInFrame(number) OVER (ORDER BY number) FROM numbers(10)",
         "WITH 5 AS n SELECT arrayMap(x -> x + n, range(3)), CASE WHEN n > 3 THEN 'a' ELSE 'b' END, n BETWEEN 1 AND 7, NOT n, -n, n IS NULL",
         "SELECT extract(path, '^/(\\\\w+)'), splitByChar('/', path)[2], path LIKE '/a%', (1, 'a').2, map('a', 1)['a'] FROM access_log",

@@ -337,6 +337,19 @@ def test_up_is_refused_as_its_parts_are(tmp_path: Path) -> None:
     assert "the port is in use" in said
 
 
+def test_the_other_commands_take_it_for_a_server(server: Running, tmp_path: Path) -> None:
+    url = f"clickhouse://default@127.0.0.1:{server.port}/second"
+    path = log(tmp_path / "access.log", 50)
+    output("schema", "apply", "--store", url)
+    output("schema", "check", "--store", url)
+    output("collect", path, "--to", url, "--state", tmp_path / "state", "--no-follow")
+    assert json.loads(output("audit", "--store", url, "--output", "json"))["rows"] == 50
+    assert json.loads(output("query", "SELECT count() AS n FROM access_log", "--store", url, "-o", "jsonl")) == {
+        "n": 50
+    }
+    assert server.ask("DROP DATABASE second").status == 200
+
+
 def test_help_starts_fast_and_shows_the_way() -> None:
     assert b"hash-password" in output("serve", "--help")
     assert b"--listen" in output("up", "--help")
