@@ -290,7 +290,7 @@ class KubeSource:
             f.overlap.repeated for k in self._pods.values() for f in k.follows.values() if f.is_alive()
         )
         parts = [f"{c.reopened:,} reopened"] if c.reopened else []
-        parts += [f"{repeated:,} repeated lines dropped"] if repeated else []
+        parts += [f"{repeated:,} repeated line{'' if repeated == 1 else 's'} dropped"] if repeated else []
         parts += [f"{c.restarts:,} restart{'' if c.restarts == 1 else 's'}"] if c.restarts else []
         parts += [f"{c.gaps:,} gap{'' if c.gaps == 1 else 's'}: lines missing"] if c.gaps else []
         return "; ".join(parts)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ Explain = Callable[[str, str], Sequence[str]]
 """What response flags and response-code details mean, a line for each."""
 
 
+TOLD_SECONDS = 60.0
+"""The same explanation is not repeated below each of many rows."""
 _CLOCK = slice(11, 23)
 """Of `2026-11-21T10:00:00.123`."""
 
@@ -38,6 +41,7 @@ class View:
     explain: Explain | None = None
     full_times: bool = False
     unicode: bool = True
+    _told: dict[str, float] = field(default_factory=dict)
 
     def lines(self, rows: Rows) -> list[str]:
         """The rows as lines without newlines, in their order."""
@@ -155,11 +159,18 @@ class View:
                 f"\n{self.paint.dim('    ' + note)}" for note in explain(flags or "", details or "")
             ),
         )
-        codes = values(batch, "response_code")
-        return [
-            line + note if code is None or code == 0 or code >= 400 else line
-            for line, note, code in zip(lines, notes, codes, strict=True)
-        ]
+        found, now = [], time.monotonic()
+        for line, note, code in zip(lines, notes, values(batch, "response_code"), strict=True):
+            if (
+                note
+                and (code is None or code == 0 or code >= 400)
+                and now - self._told.get(note, -TOLD_SECONDS) >= TOLD_SECONDS
+            ):
+                self._told[note] = now
+                found.append(line + note)
+            else:
+                found.append(line)
+        return found
 
     def _others(self, name: str, table: Table) -> list[str]:
         batch = table.batch
@@ -174,10 +185,10 @@ class View:
         found = []
         if container_width:
             self.layout.grow("container", containers)
-        for time, pod, container, full, level, text in zip(
+        for stamp, pod, container, full, level, text in zip(
             self._times(table), pods, containers, names, levels, contents, strict=True
         ):
-            head = self.paint.dim(time.ljust(time_width))
+            head = self.paint.dim(stamp.ljust(time_width))
             used = time_width + 1
             if pod_width:
                 fitted = _fit(pod, pod_width, right=False, cutting=width is not None)

@@ -60,13 +60,21 @@ def _lines_per_cpu_second(repeats: int) -> None:
 def _memory() -> None:
     with tempfile.TemporaryDirectory() as folder, _served(500, 20) as api:
         process = _start(api.kubeconfig(Path(folder)))
-        assert process.stdout is not None
-        drain = threading.Thread(target=process.stdout.read, daemon=True)
+        came = [0]
+
+        def count() -> None:
+            for _ in process.stdout or ():
+                came[0] += 1
+
+        drain = threading.Thread(target=count, daemon=True)
         drain.start()
-        for turn in range(100):
-            for pod in range(500):
-                api.write(f"web-{pod}", inbound(turn))
-        time.sleep(10)
+        for turn in range(101):
+            end = time.monotonic() + 60
+            while came[0] < 10_000 + 500 * turn and time.monotonic() < end:
+                time.sleep(0.01)
+            if turn < 100:
+                for pod in range(500):
+                    api.write(f"web-{pod}", inbound(turn))
         peak = next(
             int(line.split()[1])
             for line in Path(f"/proc/{process.pid}/status").read_text().splitlines()
