@@ -282,7 +282,8 @@ class Loader:
         """Pass time as a member of the group: who does not poll is taken for dead."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
-            if self._stopping and time.monotonic() >= self._deadline:
+            # Before anything is being stored there is nothing to finish.
+            if self._stopping and (not member or time.monotonic() >= self._deadline):
                 raise Stopped
             if member:
                 self._take(min(left, 0.2))

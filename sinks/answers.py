@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,10 +37,17 @@ _MISCONFIGURED = {
 _SLOW_DOWN = {202: 2.0, 241: 5.0, 243: 10.0, 252: 5.0}
 """Too many queries, out of memory, no space, too many parts: seconds to wait before the same again."""
 
+# Both log each failed attempt at length; what matters of it comes as an error.
+for _chatty in ("urllib3", "clickhouse_connect"):
+    logging.getLogger(_chatty).setLevel(logging.CRITICAL)
+
 _CODE = re.compile(r"\bCode:\s*(\d+)")
 _PREFIX = re.compile(r"^.*?\bCode:\s*\d+\.\s*(?:DB::Exception:\s*)?", re.DOTALL)
 _TRAILER = re.compile(r"\s*\(version [^()]*(?:\([^()]*\)[^()]*)*\)\s*$")
 _NAME = re.compile(r"\s*\(([A-Z][A-Z0-9_]+)\)\s*$")
+_NO_CONNECTION = re.compile(
+    r"Failed to establish a new connection: (?:\[Errno -?\d+\] )?([^\"')]+)|(Connection aborted|Read timed out|Name or service not known)"
+)
 _NO_SPACE = re.compile(r"No space left on device|not enough space|File too large|Disk quota exceeded", re.IGNORECASE)
 
 
@@ -54,6 +62,9 @@ def code_of(error: BaseException) -> int:
 
 def one_line(error: BaseException, limit: int = 400) -> str:
     """The server's message without code, name, version and line breaks."""
+    if found := _NO_CONNECTION.search(str(error)):
+        # clickhouse-connect wraps it three times, with the number of the query in it.
+        return f"no connection: {(found[1] or found[2]).lower()}"
     text = _TRAILER.sub("", _PREFIX.sub("", str(error).strip()))
     text = " ".join(_NAME.sub("", text).split()).rstrip(".")
     return text if len(text) <= limit else f"{text[: limit - 3]}..."
