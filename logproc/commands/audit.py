@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from logproc.audit import Audit, Finding
     from logproc.model import Position
 
-TITLE = "prove that every line is stored once, or list what is not"
+TITLE = "Prove that every line is stored once, or list what is not."
 
 
 class Output(StrEnum):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from logproc.pipeline import Pipeline
     from logproc.sidecar import Sidecar
 
-TITLE = "read log files, parse them and store each line once"
+TITLE = "Read log files, parse them and store each line once."
 
 LABELS_SECONDS = 10.0
 FORMAT_SECONDS = 1.0

@@ -14,7 +14,7 @@ import typer
 if TYPE_CHECKING:
     from logproc.dead_letters import Desk
 
-TITLE = "messages that could not be stored: list them, send them back"
+TITLE = "Messages that could not be stored: list them, send them back."
 
 app = typer.Typer(
     add_completion=False,

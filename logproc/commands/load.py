@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from logproc.loader import Loader
     from logproc.loader_metrics import LoadMetrics
 
-TITLE = "store what collectors sent to a Kafka topic, each row once"
+TITLE = "Store what collectors sent to a Kafka topic, each row once."
 
 
 class Output(StrEnum):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from logproc.serve.server import Server
     from sinks.embedded import Embedded
 
-TITLE = "let any ClickHouse client ask an embedded store"
+TITLE = "Let any ClickHouse client ask an embedded store."
 
 app = typer.Typer(add_completion=False, rich_markup_mode=None)
 

@@ -16,7 +16,7 @@ from logproc.errors import EXIT_DONE, EXIT_FINDING
 if TYPE_CHECKING:
     from logproc.state_report import StateReport
 
-TITLE = "what a collector remembers: show, check, reset"
+TITLE = "What a collector remembers: show, check, reset."
 
 app = typer.Typer(
     add_completion=False,

@@ -15,7 +15,7 @@ from logproc.errors import EXIT_DONE, EXIT_FINDING
 if TYPE_CHECKING:
     from logproc.pipeline import Pipeline
 
-TITLE = "collect and serve in one process, to query while logs stream in"
+TITLE = "Collect and serve in one process, to query while logs stream in."
 
 
 def run(
