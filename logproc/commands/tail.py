@@ -159,7 +159,7 @@ def run(
     expectations = [Expectation.parse(e) for e in expect_weight]
     if (by is not By.SERVICE or expectations) and not summary:
         raise ConfigError("--by and --expect-weight belong to --summary", "add --summary")
-    if expectations and seconds is None and follow and not targets.files:
+    if expectations and seconds is None and follow and not targets.stdin:
         raise ConfigError("--expect-weight needs an end to judge at", "add --for 30s")
     if summary and output not in ("text", "json", "jsonl"):
         raise ConfigError(f"--summary has no output {output!r}", "text or json")
@@ -286,17 +286,17 @@ def _feed(targets: Targets, typed: dict[str, Any]) -> Feed:
     from logproc.tail.feeds import LineFeed
     from logproc.tail.order import WINDOW_SECONDS, Order
     from logproc.tail.reading import RowReader
-    from parsers import open_parser
+    from parsers import AUTO, open_parser
 
     raw = typed["output"] == "raw" or typed["filters"].reads_lines
-    parser = open_parser(typed["format"])
     if targets.url:
         return _url_feed(targets.url, typed)
+    known = None if typed["format"] == AUTO else open_parser(typed["format"])
     if targets.kubernetes:
         from logproc.tail.kube_feed import open_kubernetes
 
         return open_kubernetes(
-            targets, parser=parser, keep_raw=raw, tell=_told(typed["shows"]), labels=typed["selector"],
+            targets, parser=lambda: known or open_parser(), keep_raw=raw, tell=_told(typed["shows"]), labels=typed["selector"],
             fields=typed["field_selector"], namespace=typed["namespace"], everywhere=typed["all_namespaces"],
             containers=typed["container"], all_containers=typed["all_containers"], context=typed["context"],
             follow=typed["follow"], last_lines=typed["tail"], since=typed["begin"], previous=typed["previous"],
@@ -307,7 +307,7 @@ def _feed(targets: Targets, typed: dict[str, Any]) -> Feed:
     from logproc.stdin import StdinSource
     from logproc.tail.last_lines import positions
 
-    reader = RowReader(parser, frame_named(typed["frame"]), keep_raw=raw)
+    reader = RowReader(known or open_parser(), frame_named(typed["frame"]), keep_raw=raw)
     if targets.stdin:
         if sys.stdin.isatty():
             raise ConfigError("there is nothing to read", "pipe lines into it: ... | logproc tail -")

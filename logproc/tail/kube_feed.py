@@ -42,7 +42,7 @@ class KubeFeed(LineFeed):
 def open_kubernetes(
     targets: Targets,
     *,
-    parser: Parser,
+    parser: Callable[[], Parser],
     keep_raw: bool,
     tell: Callable[[str], None],
     labels: str = "",
@@ -58,7 +58,7 @@ def open_kubernetes(
     previous: bool = False,
     max_requests: int = 500,
 ) -> KubeFeed:
-    """Find the pods and begin to read them. `last_lines`: None for the usual number, -1 for all.
+    """Find the pods and begin to read them. `last_lines`: None for the usual number, -1 for all. `parser` opens it.
 
     Raises ConfigError and SourceError for what cannot be found or read.
     """
@@ -111,7 +111,8 @@ def open_kubernetes(
         there = sorted({n for p in chosen for n in container_names(p)})
         raise ConfigError(f"no pod of {what} has a container {containers!r}", f"their containers: {', '.join(there)}")
     source = KubeSource(cluster, selection, pods, versions, tell)
-    return KubeFeed(source, parser, keep_raw=keep_raw)
+    # The parser is made while the first lines are on their way.
+    return KubeFeed(source, parser(), keep_raw=keep_raw)
 
 
 def _pattern(what: str, text: str) -> re.Pattern[str]:
