@@ -146,6 +146,8 @@ class Courier:
         self._say(f"error: the sink refused {lines} lines: {error}" + (f"; they are in {folder}" if folder else ""))
         dead = ledger.table(batch.collector, batch.seq, self._node, batch.sealed_at, batch.spans, state="dead")
         try:
-            self._attempt(lambda: self._sink.write(replace(batch, tables={LEDGER: dead}, encoded=b"")))
+            # Under another name: the batch's own token has to stay free, for the case that it is stored later.
+            name = ((f"{batch.collector}/dead", batch.seq),)
+            self._attempt(lambda: self._sink.write(replace(batch, tables={LEDGER: dead}, encoded=b"", merged=name)))
         except Rejected as again:
             self._say(f"error: the sink refused the ledger of these lines too: {again.message}")

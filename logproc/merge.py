@@ -74,9 +74,14 @@ def merged(batches: Sequence[Batch], via: str) -> Batch:
         tuple(spans),
         {name: rows for name, rows in tables.items() if rows is not None},
         raw_bytes=sum(b.raw_bytes for b in batches),
-        merged=tuple(source for b in batches for source in b.sources),
+        merged=tuple(source for b in batches for source in _sources(b)),
         via=via,
     )
+
+
+def _sources(batch: Batch) -> tuple[tuple[str, int], ...]:
+    """The note that a batch is dead is not the batch: that one's token has to stay free, for the case that it is stored later."""
+    return batch.sources if _is_stored(batch) else tuple((f"{collector}/dead", seq) for collector, seq in batch.sources)
 
 
 def _is_stored(batch: Batch) -> bool:
