@@ -124,3 +124,10 @@ def test_whatever_a_message_holds_it_is_foreign_or_newer(headers: list[tuple[str
         message.with_tables(told, value)
     except (message.Foreign, message.NewerError):
         pass
+
+
+def test_the_note_that_a_batch_is_dead_leaves_the_batchs_token_free() -> None:
+    spans = batch(3, [span(FILE, 20, 30)]).spans
+    dead = Batch("a" * 16, 3, NOW, spans, {LEDGER: ledger.table("a" * 16, 3, "n", NOW, spans, state="dead")})
+
+    assert merged([dead], "t-0").sources != merged([batch(3, [span(FILE, 20, 30)], "a" * 16)], "t-0").sources
