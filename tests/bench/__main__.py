@@ -30,23 +30,30 @@ def parse(repeats: int) -> None:
     """Lines per CPU second of one core, from bytes to typed record batches, with all checks."""
     t5 = data.lines("T5")
     cri = data.cri(t5)
-    subjects: list[tuple[str, Path, tuple[str, ...], str, str]] = [
-        ("T5 plain", t5, ("plain",), "lazy", "plain"),
-        ("T5 in CRI frames", cri, ("cri",), "lazy", "cri"),
-        ("T5, 1 % hostile", data.hostile(t5, 0.01), ("plain",), "lazy", "plain"),
-        ("T5, all hostile", data.hostile(t5, 1.0), ("plain",), "lazy", "plain"),
-        ("Istio JSON", data.lines("json"), ("plain",), "json_loads", ""),
+    json_lines = data.lines("json")
+    lazy, loads = "lazy", "json_loads"
+    # Name, file, arguments of ours, baseline and its arguments.
+    subjects: list[tuple[str, Path, tuple[str, ...], str, tuple[str, ...]]] = [
+        ("T5 plain", t5, ("plain",), lazy, ("plain",)),
+        ("T5 in CRI frames", cri, ("cri",), lazy, ("cri",)),
+        ("T5, 1 % hostile", data.hostile(t5, 0.01), ("plain",), lazy, ("plain",)),
+        ("T5 in CRI frames, 1 % hostile", data.cri(data.hostile(t5, 0.01)), ("cri",), lazy, ("cri",)),
+        ("T5, all hostile", data.hostile(t5, 1.0), ("plain",), lazy, ("plain",)),
+        *((name, data.custom(name), ("plain", text), lazy, ("plain", text)) for name, text in data.CUSTOM.items()),
+        ("Istio JSON", json_lines, ("plain",), loads, ()),
+        ("Istio JSON, shuffled keys", data.shuffled(json_lines), ("plain",), loads, ()),
+        ("JSON, nested keys", data.nested(json_lines), ("plain",), loads, ()),
     ]
     print(
         "\nParsing, one core, CPU seconds. x: times the baseline of the same run (lazy `re` per line; JSON: `json.loads`)\n"
     )
     print("| input | B/line | M lines/s | spread | MB/s | baseline M/s | x | by the columnar reader |")
     print("|--|--|--|--|--|--|--|--|")
-    for name, path, arguments, base, frame in subjects:
+    for name, path, arguments, base, base_arguments in subjects:
         runs = in_turn(
             {
                 "ours": python("parsing:ours", str(path), *arguments),
-                "base": python(f"parsing:{base}", str(path), *([frame] if frame else [])),
+                "base": python(f"parsing:{base}", str(path), *base_arguments),
             },
             repeats,
         )

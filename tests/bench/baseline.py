@@ -12,6 +12,14 @@ LAZY = re.compile(
 CRI = re.compile(rb"^(\S+) (\S+) (\S) " + LAZY.pattern[1:])
 
 
+def lazy(format: str) -> re.Pattern[bytes]:
+    """The same for any text format: `(.*?)` for each operator, the last one greedy."""
+    pieces = re.split(rb"%[A-Z_]+(?:\([^)]*\))?%", format.encode())
+    return re.compile(
+        b"^" + b"(.*?)".join(re.escape(piece) for piece in pieces[:-1]) + b"(.*)" + re.escape(pieces[-1]) + b"$"
+    )
+
+
 def tuples(data: bytes, pattern: re.Pattern[bytes] = LAZY) -> list[tuple[bytes, ...]]:
     """All lines of `data` as tuples of bytes; lines that do not match are left out."""
     match = pattern.match

@@ -49,10 +49,10 @@ def ours(path: str, frame: str = "plain", format: str = "auto") -> None:
     _say(lines, data, cpu, columnar=fast)
 
 
-def lazy(path: str, frame: str = "plain") -> None:
+def lazy(path: str, frame: str = "plain", format: str = "") -> None:
     """The baseline over the same file."""
     data = Path(path).read_bytes()
-    pattern = baseline.CRI if frame == "cri" else baseline.LAZY
+    pattern = baseline.lazy(format) if format else baseline.CRI if frame == "cri" else baseline.LAZY
     started = time.process_time()
     for chunk in chunks(data):
         baseline.tuples(chunk, pattern)
