@@ -111,6 +111,11 @@ class Discovery:
         ]
 
     def _look_for_pods(self) -> None:
+        for place in [
+            p for p in self._plain if os.path.isdir(p.path)
+        ]:  # what did not exist yet turned out to be a folder
+            self._plain.remove(place)
+            self._roots.append(Folder(place.path, self._tell))
         for root in self._roots:
             names = root.entries()
             if names is None:

@@ -6,16 +6,17 @@ import errno
 import itertools
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from logproc.disk import Disk
 from logproc.model import SinkLimits
-from logproc.testing import MemorySink
+from logproc.testing import FlakySink, MemorySink
 from tests.kubelet import Container
 from tests.properties.test_spool import Died, DyingDisk
-from tests.regression.test_collecting import collect, following, texts, until, until_rows
+from tests.regression.test_collecting import collect, following, texts, until, until_open, until_rows
 
 TINY = SinkLimits(rows=4, bytes=1 << 20, seconds=0.01)
 
@@ -134,3 +135,61 @@ def test_two_processes_never_share_a_state(tmp_path: Path) -> None:
     assert refused.is_set()
     assert other.batches == []
     assert texts(sink) == sorted(pod.lines)
+
+
+@pytest.mark.long
+def test_two_thousand_streams_of_five_lines_a_second(tmp_path: Path) -> None:
+    pods = [Container(tmp_path / "pods", pod=f"web-{n}", uid=f"{n:05}") for n in range(2000)]
+    sink = MemorySink(SinkLimits(rows=20_000, bytes=4 << 20, seconds=1.0))
+    with following(tmp_path / "pods", tmp_path / "state", sink):
+        for second in range(10):
+            began = time.monotonic()
+            for number, pod in enumerate(pods):
+                pod.write(5)
+                if (number + second) % 7 == 0:
+                    pod.rotate()
+            time.sleep(max(0.0, 1.0 - (time.monotonic() - began)))
+        until_rows(sink, 100_000, 120)
+
+    assert texts(sink) == sorted(line for pod in pods for line in pod.lines)
+
+
+@pytest.mark.long
+def test_one_loud_pod_among_two_hundred_quiet_ones(tmp_path: Path) -> None:
+    """It writes as fast as it can for ten seconds and rotates; the others' lines arrive meanwhile."""
+    loud = Container(tmp_path / "pods", pod="loud-0", uid="loud")
+    quiet = [Container(tmp_path / "pods", pod=f"quiet-{n}", uid=f"{n:05}") for n in range(200)]
+    sink = MemorySink(SinkLimits(rows=20_000, bytes=4 << 20, seconds=1.0))
+    with following(tmp_path / "pods", tmp_path / "state", sink):
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            loud.write(2000, text="x" * 2000)
+            loud.rotate()
+            for pod in quiet:
+                pod.write(1)
+        behind = len(loud.lines)
+        until_rows(sink, behind + sum(len(pod.lines) for pod in quiet), 240)
+
+    assert texts(sink) == sorted(line for pod in [loud, *quiet] for line in pod.lines)
+
+
+@pytest.mark.long
+def test_a_minute_without_sink(tmp_path: Path) -> None:
+    """Sixty seconds of an outage in which the kubelet deletes all but five files: the spool carries it."""
+    pods = [Container(tmp_path / "pods", uid=f"{n}", pod=f"web-{n}") for n in range(4)]
+    back = threading.Event()
+    sink = FlakySink(lambda _: "stored" if back.is_set() else "unavailable", SinkLimits(rows=20_000, bytes=1 << 20))
+    with following(tmp_path / "pods", tmp_path / "state", sink):
+        for _ in range(60):
+            for pod in pods:
+                pod.write(500, text="x" * 300)
+                until_open(pod.current)
+                pod.rotate()
+                pod.gzip_oldest()
+                for old in sorted(pod.folder.glob("*.gz"))[:-3]:
+                    old.unlink()
+            time.sleep(0.8)
+        back.set()
+        until_rows(sink, 120_000, 180)
+
+    assert texts(sink) == sorted(line for pod in pods for line in pod.lines)

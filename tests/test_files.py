@@ -775,3 +775,14 @@ def test_more_pods_than_files_may_be_open(tmp_path: Path, follow: bool, monkeypa
     assert open_handles(tmp_path) <= 10
     assert reading.source.finished() is not follow
     reading.close()
+
+
+def test_following_a_folder_that_comes_later(tmp_path: Path) -> None:
+    reading = Reading(tmp_path / "pods")
+    reading.read()
+    pod = Container(tmp_path / "pods")
+    pod.write(3)
+
+    reading.read(3)
+
+    assert reading.lines() == pod.lines
