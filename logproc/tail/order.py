@@ -11,7 +11,7 @@ import numpy as np
 from logproc.model import Chunk, Span
 from logproc.tail.line_times import NO_TIME, Times, line_starts, line_times
 
-WINDOW_SECONDS = 0.3
+WINDOW_SECONDS = 0.2
 
 
 @dataclass(frozen=True, slots=True)
