@@ -1,37 +1,53 @@
-# Two images from one file: `collector` (node agent, sidecar, loader) and `full` (with the embedded ClickHouse).
-#   docker build --target collector -t logproc:collector .
-#   docker build --target full      -t logproc:full .
-ARG PYTHON=3.13-slim-bookworm
+# Two images from one file:
+#   docker build --target collector -t logproc:0.1.0 .          node agent, sidecar, loader; no embedded ClickHouse
+#   docker build --target full      -t logproc:0.1.0-full .     everything: demo, serve, up, audit of embedded stores
+# Everything that is installed is named in requirements.lock with its hash. Sizes: docs/sizing.md.
+ARG PYTHON=3.13-slim-trixie
 
 FROM python:${PYTHON} AS build
 WORKDIR /src
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 COPY requirements.lock pyproject.toml README.md LICENSE ./
+COPY deploy/image/requirements.py deploy/image/trim.py deploy/image/
+# The environment that builds the wheel stays in this stage.
+RUN python deploy/image/requirements.py --build requirements.lock > build.txt \
+ && python -m venv /opt/build \
+ && /opt/build/bin/pip install --require-hashes -r build.txt
 COPY logproc logproc
 COPY parsers parsers
 COPY sinks sinks
-# The lock file pins everything that can be installed; the project's own metadata says which part of it an image needs.
-RUN python -m venv /opt/build \
- && /opt/build/bin/pip install --require-hashes -r requirements.lock \
- && /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels .
-RUN sed 's/ --hash.*//; s/ \\$//; /^ *--hash/d; /^ *#/d' requirements.lock > constraints.txt
+RUN /opt/build/bin/python -m hatchling build -t wheel -d /wheels
 
 FROM build AS build-collector
-RUN python -m venv /opt/logproc && /opt/logproc/bin/pip install --constraint constraints.txt /wheels/*.whl
+# For `logproc tail` over the Kubernetes API inside the image: --build-arg EXTRAS=kubernetes (100 MB).
+ARG EXTRAS=""
+RUN python deploy/image/requirements.py --extras "${EXTRAS}" requirements.lock > run.txt \
+ && python -m venv --without-pip /opt/logproc \
+ && /opt/build/bin/pip --python /opt/logproc/bin/python install --require-hashes -r run.txt \
+ && /opt/build/bin/pip --python /opt/logproc/bin/python install --no-deps --no-index /wheels/*.whl \
+ && python deploy/image/trim.py /opt/logproc
 
 FROM build AS build-full
-RUN python -m venv /opt/logproc && /opt/logproc/bin/pip install --constraint constraints.txt "$(echo /wheels/*.whl)[embedded]"
+RUN python deploy/image/requirements.py --extras embedded,kubernetes requirements.lock > run.txt \
+ && python -m venv --without-pip /opt/logproc \
+ && /opt/build/bin/pip --python /opt/logproc/bin/python install --require-hashes -r run.txt \
+ && /opt/build/bin/pip --python /opt/logproc/bin/python install --no-deps --no-index /wheels/*.whl \
+ && python deploy/image/trim.py /opt/logproc
 
 FROM python:${PYTHON} AS base
 LABEL org.opencontainers.image.title="logproc" \
       org.opencontainers.image.description="Envoy and Istio access logs to typed columns in ClickHouse, every line exactly once" \
       org.opencontainers.image.licenses="Apache-2.0"
-ENV PATH=/opt/logproc/bin:$PATH PYTHONUNBUFFERED=1
+ENV PATH=/opt/logproc/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
+    LOGPROC_COLLECT_METRICS_LISTEN=:9090 LOGPROC_LOAD_METRICS_LISTEN=:9090
 RUN useradd --system --uid 10001 --home-dir /var/lib/logproc --create-home logproc
-# Log files under /var/log/pods belong to root with mode 0640: the DaemonSet sets its own user; everything else runs without rights.
-USER 10001
+# A number, so that runAsNonRoot can see that it is not root. Only the node agent runs as root, and says so itself: log files
+# under /var/log/pods are 0640 root:root. It has no capability: the owner needs none.
+USER 10001:10001
 WORKDIR /var/lib/logproc
+EXPOSE 9090
 STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 CMD ["python", "-m", "logproc.healthcheck"]
 ENTRYPOINT ["logproc"]
 CMD ["--help"]
 
@@ -39,4 +55,6 @@ FROM base AS collector
 COPY --from=build-collector /opt/logproc /opt/logproc
 
 FROM base AS full
+ENV LOGPROC_SERVE_LISTEN=127.0.0.1:8123
+EXPOSE 8123
 COPY --from=build-full /opt/logproc /opt/logproc
