@@ -94,6 +94,7 @@ class Discovery:
         now = self._clock()
         if now - self._looked_at >= ROOTS_EVERY_SECONDS or now < self._looked_at:
             self._looked_at = now
+            self._look_for_roots()
             self._look_for_pods()
         return [*self._plain, *self._containers.values()]
 
@@ -110,12 +111,13 @@ class Discovery:
             r.path for r in self._roots if not any(p == r.path or p.startswith(r.path.rstrip("/") + "/") for p in found)
         ]
 
-    def _look_for_pods(self) -> None:
-        for place in [
-            p for p in self._plain if os.path.isdir(p.path)
-        ]:  # what did not exist yet turned out to be a folder
+    def _look_for_roots(self) -> None:
+        """What did not exist yet may turn out to be a folder."""
+        for place in [p for p in self._plain if os.path.isdir(p.path)]:
             self._plain.remove(place)
             self._roots.append(Folder(place.path, self._tell))
+
+    def _look_for_pods(self) -> None:
         for root in self._roots:
             names = root.entries()
             if names is None:
