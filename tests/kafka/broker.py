@@ -193,6 +193,8 @@ def running(properties: Mapping[str, str] | None = None) -> Iterator[Kafka]:
 if __name__ == "__main__":
     if why := missing():
         sys.exit(f"error: {why}")
+    for number in (signal.SIGINT, signal.SIGTERM):  # also where a shell has started it with Ctrl-C ignored
+        signal.signal(number, signal.default_int_handler)
     with running() as kafka:
         print(f"kafka://{kafka.address}/logproc   (Ctrl-C ends it, and nothing is kept)", flush=True)
         try:
