@@ -143,7 +143,7 @@ def joints(found: Sequence[Stretch]) -> list[Joint]:
 
 
 def _joins(cell: Cell, names: set[str]) -> bool:
-    return cell.field is not None and cell.field.column in names and not cell.prefix and not cell.suffix
+    return cell.field is not None and cell.field.column in names
 
 
 def _joint(found: Sequence[Stretch], runs: Sequence[Sequence[Place]]) -> Joint | None:
@@ -193,10 +193,21 @@ def _parts(found: Sequence[Stretch], run: Sequence[Place]) -> list[str | Field]:
             for i in range(before[0] + 1, stretch + 1):
                 between += '"' + found[i].lead.decode()  # those between have nothing but literals
             parts.append(between)
-        held = found[stretch].cells[number].field
-        parts += [held] if held is not None else []
+        cell = found[stretch].cells[number]
+        parts += [cell.prefix, *([cell.field] if cell.field is not None else []), cell.suffix]
         before = (stretch, number)
-    return parts
+    return _merged(parts)
+
+
+def _merged(parts: Sequence[str | Field]) -> list[str | Field]:
+    """Neighbouring literals as one."""
+    found: list[str | Field] = []
+    for part in parts:
+        if isinstance(part, str) and found and isinstance(found[-1], str):
+            found[-1] += part
+        elif part != "":
+            found.append(part)
+    return found
 
 
 def pays(joint: Joint, texts: Array) -> bool:

@@ -46,10 +46,9 @@ class Pieces:
     def inner(self, prefix: bytes, suffix: bytes) -> tuple[Pieces, Mask]:
         """What stands between a prefix and a suffix that each must have, and which have them."""
         good = self.right - self.left >= len(prefix) + len(suffix)
-        for i, byte in enumerate(prefix):
-            good &= self.content.take(self.left + i, mode="clip") == byte
-        for i, byte in enumerate(suffix):
-            good &= self.content.take(self.right - (len(suffix) - i), mode="clip") == byte
+        good &= _stands(self.content, self.left, prefix)
+        if suffix:
+            good &= _stands(self.content, self.right - np.int32(len(suffix)), suffix)
         left = np.where(good, self.left + np.int32(len(prefix)), self.left).astype(np.int32, copy=False)
         right = np.where(good, self.right - np.int32(len(suffix)), self.right).astype(np.int32, copy=False)
         return Pieces(self.data, self.content, left, right), good
@@ -142,6 +141,21 @@ class Pieces:
         return kernels.addresses(
             hosts, port, plain, None if there is None else ~there, lambda rows: self.only(rows).texts(), read
         )
+
+
+def _stands(content: Bytes, places: Positions, text: bytes) -> Mask:
+    """At which places a text stands."""
+    good = np.ones(len(places), bool)
+    last = int(places.max(initial=0)) + len(text) + _WORD
+    for start in range(0, len(text), _WORD):
+        part = text[start : start + _WORD]
+        if last <= len(content) and int(places.min(initial=0)) >= 0:
+            words = _words_at(content)[places + start if start else places]
+            good &= words & _FIRST[len(part)] == int.from_bytes(part, "little")
+            continue
+        for i, byte in enumerate(part, start):
+            good &= content.take(places + i, mode="clip") == byte
+    return good
 
 
 def _cells(content: Bytes, left: Positions, width: int) -> Bytes:
