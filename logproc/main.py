@@ -7,6 +7,7 @@ import os
 import pkgutil
 import select
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -42,6 +43,9 @@ ORDER = (
     "simulate",
 )
 """What a newcomer reads first; commands not named here follow by name."""
+
+CHECKERS = ("settings", "doctor")
+"""They say themselves what is wrong with settings, all of it."""
 
 
 def command_names() -> list[str]:
@@ -136,12 +140,30 @@ def _root(
     """
     path = settings_path(config)
     command = ctx.invoked_subcommand
-    if path is not None and command in command_names():
+    if command in CHECKERS or command not in command_names():
+        return
+    if path is not None:
         content = read_settings(path)
-        ctx.default_map = {command: command_defaults(path, content, command, command_names(), _options)}
+        ctx.default_map = {command: command_defaults(path, content, command, command_names(), options_of)}
+    _check_values(path, command, (ctx.default_map or {}).get(command, {}))
 
 
-def _options(command: str) -> list[str]:
+def _check_values(path: Path | None, command: str, given: Mapping[str, Any]) -> None:
+    """Raise ConfigError for a value of the settings file or the environment that its option does not take, naming its place."""
+    prefix = f"{ENVIRONMENT_PREFIX}_{command}_".upper().replace("-", "_")
+    if not given and not any(key.startswith(prefix) for key in os.environ):
+        return
+    from logproc.settings_values import environment_problems, file_problems
+
+    loaded = load(command)
+    wrong = list(file_problems(path, command, loaded, given)) if path else []
+    wrong += environment_problems(command, loaded, os.environ)
+    if wrong:
+        raise wrong[0]
+
+
+def options_of(command: str) -> list[str]:
+    """The names of a command's options and arguments."""
     return [str(p.name) for p in load(command).params]
 
 

@@ -7,6 +7,7 @@ for all commands that read one. Unknown keys are refused with the nearest known 
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import tomllib
 from collections.abc import Callable, Iterable, Mapping
@@ -70,6 +71,11 @@ def command_defaults(
             raise ConfigError(f"settings file {path}: [{command}] {key} is a table; a value was expected")
     shared = {k: v for k, v in content.items() if k in SHARED_KEYS and k in known}
     return shared | {k.replace("-", "_"): v for k, v in table.items()}
+
+
+def toml_value(value: Any) -> str:
+    """A value as a settings file has it: texts, numbers, switches and lists are written in TOML as in JSON."""
+    return json.dumps(value, default=str)
 
 
 def _check(

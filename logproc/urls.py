@@ -106,4 +106,7 @@ def _secret(variable: str) -> str:
         return Path(name).read_text().rstrip("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise ConfigError(f"{variable}_FILE {name}: {reason}") from error
+        raise ConfigError(
+            f"{variable}_FILE {name}: {reason}",
+            "it is a file with nothing but the secret in it; in a pod: `kubectl create secret generic logproc-clickhouse --from-literal=password=...`",
+        ) from error

@@ -1,11 +1,17 @@
 """Flags > environment > settings file > defaults, and wrong files are refused in one line."""
 
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
+from logproc import main
+from logproc.commands.settings import _all_commands, problems
 from logproc.errors import ConfigError
 from logproc.settings import command_defaults, read_settings
+from logproc.settings_values import unknown_variables
+from tests.cli import run
 
 COMMANDS = ("collect", "query")
 
@@ -47,3 +53,85 @@ def test_a_wrong_file_is_refused_with_the_nearest_known_name(tmp_path: Path, tex
 
     assert said in str(error.value)
     assert "config.toml" in str(error.value)
+
+
+def said(text: str, path: Path) -> list[str]:
+    path.write_text(text)
+    return [f"{e.message} | {e.hint}" for e in problems(path, {})]
+
+
+def test_a_check_names_the_line_and_what_was_expected(tmp_path: Path) -> None:
+    text = '# a comment\n[load]\nrows = "many"\nuntil-idle = -1\n\n[collect]\noutput = "xml"\nfollow = 3\nsample = "a:1/2"\nto = true\n'
+    found = said(text, tmp_path / "config.toml")
+
+    assert [f.partition("config.toml, ")[2].partition(" |")[0] for f in found] == [
+        "line 3: [load] rows = 'many': a whole number, at least 1 was expected",
+        "line 4: [load] until-idle = -1: a number, at least 0 was expected",
+        "line 7: [collect] output = 'xml': one of text, json was expected",
+        "line 8: [collect] follow = 3: true or false was expected",
+        "line 9: [collect] sample = 'a:1/2': a list of texts was expected",
+        "line 10: [collect] to = True: a text was expected",
+    ]
+
+
+def test_a_check_lists_everything_at_once(tmp_path: Path) -> None:
+    found = said('stroe = "x"\n[collect]\nfoo = 1\nspool-maxx = "1Gi"\n[colect]\na = 1\n', tmp_path / "c.toml")
+
+    assert len(found) == 4
+    assert "did you mean spool-max?" in found[2]
+
+
+def test_a_right_file_has_no_problems(tmp_path: Path) -> None:
+    text = 'store = "x"\n[collect]\nto = "null:"\nfollow = true\nsample = ["a:1/2"]\ngrace = 3\nspool-max = 1000\n'
+
+    assert said(text, tmp_path / "c.toml") == []
+
+
+def test_environment_variables_are_named_when_wrong() -> None:
+    given = {"LOGPROC_LOAD_ROWS": "many", "LOGPROC_COLLECT_FOLOW": "1", "LOGPROC_SCHEMA_APPLY_CLUSTER": "main"}
+    first, second = problems(None, given)
+
+    assert "LOGPROC_LOAD_ROWS=many: a whole number" in first.message
+    assert "LOGPROC_COLLECT_FOLOW" in second.message
+    assert second.hint == "did you mean LOGPROC_COLLECT_FOLLOW?"
+
+
+def test_a_missing_secret_says_how_to_create_it() -> None:
+    (found,) = problems(None, {"LOGPROC_PASSWORD_FILE": "/run/secrets/logproc/clickhouse/password"})
+
+    assert "kubectl -n NAMESPACE create secret generic logproc-clickhouse --from-literal=password=" in found.hint
+
+
+def test_every_variable_of_the_code_is_known() -> None:
+    root = Path(__file__).parent.parent
+    read = {
+        name
+        for folder in ("logproc", "parsers", "sinks")
+        for path in (root / folder).rglob("*.py")
+        for name in re.findall(r'"(LOGPROC_[A-Z_]+)"', path.read_text())
+    }
+    commands = dict(_all_commands(main.command_names()))
+
+    assert list(unknown_variables(commands, dict.fromkeys(read, "x"))) == []
+
+
+def test_a_command_refuses_wrong_values_with_their_place(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text('[load]\nrows = "many"\n')
+    by_file = run("--config", path, "load", "kafka://x/y", "--to", "null:")
+    by_variable = run("load", "kafka://x/y", "--to", "null:", env={"LOGPROC_LOAD_ROWS": "many"})
+
+    assert by_file.returncode == by_variable.returncode == 2
+    assert b"c.toml, line 2: [load] rows = 'many'" in by_file.stderr
+    assert b"environment variable LOGPROC_LOAD_ROWS=many" in by_variable.stderr
+
+
+def test_settings_print_says_where_a_value_comes_from(tmp_path: Path) -> None:
+    path = tmp_path / "c.toml"
+    path.write_text('[collect]\nto = "null:"\ngrace = 4\n')
+    done = run("--config", path, "settings", "print", "--changed", env={"LOGPROC_COLLECT_GRACE": "3"})
+    read = tomllib.loads(done.stdout.decode())
+
+    assert read == {"collect": {"to": "null:", "grace": "3"}}
+    assert f"# {path}".encode() in done.stdout
+    assert b"# LOGPROC_COLLECT_GRACE" in done.stdout

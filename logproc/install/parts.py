@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from logproc.errors import ConfigError
 from logproc.install.choice import Choice
+from logproc.settings import toml_value
 from logproc.urls import Url
 
 Object = dict[str, Any]
@@ -63,9 +63,9 @@ def settings_map(name: str, component: str, namespace: str, tables: Mapping[str,
 
 
 def toml(tables: Mapping[str, Mapping[str, Any]]) -> str:
-    """A settings file of flat tables; texts, numbers, switches and lists of texts are written alike in JSON and TOML."""
+    """A settings file of flat tables."""
     parts = [
-        "\n".join([f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in table.items())])
+        "\n".join([f"[{name}]", *(f"{key} = {toml_value(value)}" for key, value in table.items())])
         for name, table in tables.items()
     ]
     return "\n\n".join(parts) + "\n"
