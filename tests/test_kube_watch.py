@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from logproc.errors import ConfigError
 from logproc.kube_api import Access, Api, ApiError
@@ -229,7 +230,6 @@ def test_a_kubeconfig_that_cannot_work_is_refused(tmp_path: Path, text: str) -> 
 
 
 def test_certificates_in_a_kubeconfig_are_used(tmp_path: Path) -> None:
-    trustme = pytest.importorskip("trustme")
     authority = trustme.CA()
     client = authority.issue_cert("logproc")
     ca = base64.b64encode(authority.cert_pem.bytes()).decode()

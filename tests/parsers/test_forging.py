@@ -98,21 +98,20 @@ def tame_columns(format: Format) -> dict[str, Any]:
 
 ALL = {d.name: d.format for d in TEXT_DEFAULTS} | {name: compile_format(text) for name, text in CUSTOM.items()}
 CASES = [
-    (name, field)
+    (name, field, how)
     for name in ALL
     for field in CLIENT
+    for how in ("configured", "remembered", "alone")
     if any(isinstance(p, Field) and p.column == field for p in fields(ALL[name]))
+    and (how == "configured" or name not in CUSTOM)
+    # Without any other line a further word at the end is what a later release prints there.
+    and not (how == "alone" and field == "requested_server_name")
 ]
 
 
-@pytest.mark.parametrize(("name", "field"), CASES)
-@pytest.mark.parametrize("how", ["configured", "remembered", "alone"])
+@pytest.mark.parametrize(("name", "field", "how"), CASES)
 def test_no_attack_on_a_text_format_shows_a_wrong_value(name: str, field: str, how: str) -> None:
     fmt = ALL[name]
-    if name in CUSTOM and how != "configured":
-        pytest.skip("a format of one's own is given")
-    if how == "alone" and field == "requested_server_name":
-        pytest.skip("without any other line a further word at the end is what a later release prints there")
     # A request line's blanks around the path are no part of it.
     texts = [t for t in attacks(fmt, field) if field != "path" or t == t.strip()]
     lines = [render(fmt, {field: text}).encode() for text in texts]

@@ -195,7 +195,6 @@ def test_users_and_their_passwords(server: Running) -> None:
             connect(server, username=user, password=password)
 
 
-def test_data_frames_where_pandas_is_here(plain: Client) -> None:
-    pytest.importorskip("pandas")
+def test_data_frames(plain: Client) -> None:
     frame = plain.query_df("SELECT number AS n, toString(number) AS s FROM numbers(3)")
     assert list(frame["n"]) == [0, 1, 2]
