@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help env demo kafka test test-long test-kube bench lint readme lock clean
+.PHONY: help env demo kafka test test-long test-kube bench lint readme docs lock clean
 
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1|/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "make %-10s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ bench: env ## speed and memory, each beside a baseline of the same run
 
 readme: env ## refresh the outputs that the README shows
 	@PYTHONPATH=. $(BIN)/python -m tests.readme
+
+docs: env ## write the generated pages under docs, and outputs of the walk-throughs
+	@PYTHONPATH=. $(BIN)/python -m tests.references
 
 lock: ## pin the newest allowed versions with their hashes
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --all-extras --upgrade pyproject.toml -o requirements.lock

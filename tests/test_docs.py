@@ -11,7 +11,7 @@ import pytest
 from logproc import main
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "logproc" / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "logproc" / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def typed(page: Path) -> list[str]:
