@@ -56,6 +56,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_says_where_and_what_to_try(store: Path) -> None:
     with serving("serve", "--store", store) as server:
+        until(lambda: len(server.said) > 1)
         assert server.said == [
             f"listening on {server.url}",
             f"try: curl '{server.url}/?query=SELECT+count()+FROM+access_log'",
