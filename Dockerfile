@@ -38,8 +38,7 @@ FROM python:${PYTHON} AS base
 LABEL org.opencontainers.image.title="logproc" \
       org.opencontainers.image.description="Envoy and Istio access logs to typed columns in ClickHouse, every line exactly once" \
       org.opencontainers.image.licenses="Apache-2.0"
-ENV PATH=/opt/logproc/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
-    LOGPROC_COLLECT_METRICS_LISTEN=:9090 LOGPROC_LOAD_METRICS_LISTEN=:9090
+ENV PATH=/opt/logproc/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 RUN useradd --system --uid 10001 --home-dir /var/lib/logproc --create-home logproc
 # A number, so that runAsNonRoot can see that it is not root. Only the node agent runs as root, and says so itself: log files
 # under /var/log/pods are 0640 root:root. It has no capability: the owner needs none.
@@ -47,6 +46,7 @@ USER 10001:10001
 WORKDIR /var/lib/logproc
 EXPOSE 9090
 STOPSIGNAL SIGTERM
+# Asks /healthz on 9090 (collect and load with --metrics-listen :9090) or /ping on 8123 (serve, up). Kubernetes has its own probes.
 HEALTHCHECK --interval=30s --timeout=5s --start-period=30s --retries=3 CMD ["python", "-m", "logproc.healthcheck"]
 ENTRYPOINT ["logproc"]
 CMD ["--help"]
@@ -55,6 +55,5 @@ FROM base AS collector
 COPY --from=build-collector /opt/logproc /opt/logproc
 
 FROM base AS full
-ENV LOGPROC_SERVE_LISTEN=127.0.0.1:8123
 EXPOSE 8123
 COPY --from=build-full /opt/logproc /opt/logproc

@@ -27,7 +27,10 @@ def settings_path(typed: Path | None) -> Path | None:
     """The settings file: the one that was typed (must exist), else the user's, else the machine's, else none."""
     if typed is not None:
         return typed
-    user = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    try:
+        user = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    except RuntimeError:  # in a container the user may be a mere number
+        user = Path("/nonexistent")
     for path in (user / "logproc" / "config.toml", Path("/etc/logproc/config.toml")):
         if path.is_file():
             return path

@@ -78,6 +78,7 @@ def test_images_are_built_from_the_dockerfile() -> None:
 def test_grace_ends_before_the_engine_kills() -> None:
     for name in ("collector", "loader"):
         words = SERVICES[name]["command"]
+        assert words[words.index("--metrics-listen") + 1] == ":9090", "the image's health check asks there"
         assert float(words[words.index("--grace") + 1]) < float(SERVICES[name]["stop_grace_period"].removesuffix("s"))
 
 

@@ -21,7 +21,9 @@ ROOT = Path(__file__).parent.parent.parent
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("dist")
-    subprocess.run([sys.executable, "-m", "hatchling", "build", "-d", folder], cwd=ROOT, check=True, capture_output=True)
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-d", folder], cwd=ROOT, check=True, capture_output=True
+    )
     return folder
 
 
@@ -66,7 +68,15 @@ def test_the_source_distribution_builds_tests_and_documents_but_has_no_leftovers
     with tarfile.open(next(built.glob("*.tar.gz"))) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
 
-    assert {"pyproject.toml", "requirements.lock", "README.md", "LICENSE", "CHANGELOG.md", "Makefile", "Dockerfile"} <= names
+    assert {
+        "pyproject.toml",
+        "requirements.lock",
+        "README.md",
+        "LICENSE",
+        "CHANGELOG.md",
+        "Makefile",
+        "Dockerfile",
+    } <= names
     assert {"docs/deploy.md", "deploy/compose.yaml", "tests/conftest.py"} <= names
     assert not [n for n in names if n.startswith((".venv", ".cache", "dist", "demo-data", "csv:"))]
 
