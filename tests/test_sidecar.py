@@ -77,6 +77,7 @@ def test_the_log_is_rotated_and_every_line_stored_once_through_a_crash(tmp_path:
     seen = proxy.reopened
     until(lambda: proxy.reopened >= seen + 2)
     proxy.stop_writing(writer)
+    proxy.write(1)  # an Envoy opens its new file with the next line
     # Delivered files go, the one that Envoy writes stays.
     until(lambda: not rotated(proxy), 60)
     proxy.end()
