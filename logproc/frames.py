@@ -45,7 +45,8 @@ _REMEMBERED_STREAMS = 16_384
 _TIME = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)"
 _NANO_TIME = rb"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{7,9}(?:Z|[+-]\d\d:\d\d)"
 _PREFIX = rb"\[pod/[^/\]\s]+/[^/\]\s]+\] "
-_BLANK_P = int.from_bytes(b" P", "little")
+_PAIR = np.dtype("<u2")
+_BLANK_P = _PAIR.type(int.from_bytes(b" P", "little"))
 _CRI_LINE = re.compile(rb"(%s) (stdout|stderr) ([FP])(?::\S*)? (.*)" % _TIME, re.DOTALL)
 # The first that fits most of a sample is taken, so the narrower ones come first.
 _SHAPES: tuple[tuple[Frame, re.Pattern[bytes]], ...] = (
@@ -57,6 +58,8 @@ _SHAPES: tuple[tuple[Frame, re.Pattern[bytes]], ...] = (
     (KUBECTL_TIMESTAMPS, re.compile(_NANO_TIME + rb" ")),
     (STERN, re.compile(rb"[a-z0-9][-a-z0-9.]*-(?:[a-z0-9]{5}|\d+) [a-z0-9][-a-z0-9]* (?=[\[{\d\"])")),
 )
+
+_SHAPE_OF = {frame.name: shape for frame, shape in _SHAPES}
 
 
 def frame_named(name: str) -> Frame | None:
@@ -184,7 +187,7 @@ class Framer:
     def _frame_of(self, key: tuple[str, str, int], data: bytes) -> Frame:
         known = self._frames.get(key)
         if known is not None:
-            shape = next((s for f, s in _SHAPES if f is known), None)
+            shape = _SHAPE_OF.get(known.name)
             if shape is not None and shape.match(data):
                 return known
         found = detect(data)
@@ -199,10 +202,10 @@ class Framer:
     def _text(self, chunk: Chunk, frame: Frame) -> Framed:
         span, key, data = chunk.span, chunk.stream.key, chunk.data
         rewrite = _REWRITES.get(frame.name)
-        wanted = {DOCKER.name: CRI, STERN_JSON.name: STERN}.get(frame.name, frame)
         joins = frame is DOCKER or (frame is CRI and (key in self._open or _has_fragments(data)))
         if not (rewrite or joins or chunk.oversized):
             return Framed(chunk.stream, span, Text(key, frame, data, span.lines))
+        wanted = {DOCKER.name: CRI, STERN_JSON.name: STERN}.get(frame.name, frame)
         lines = data.split(b"\n")[:-1]
         lengths = dict(chunk.oversized)
         oversized = tuple(Oversized(span.first_line + i, n, lines[i]) for i, n in chunk.oversized)
@@ -275,9 +278,11 @@ class _Join:
 def _has_fragments(data: bytes) -> bool:
     """Whether a tag P can be in it. Pairs of bytes are compared, at even and at odd offsets: a fifth of the time of two searches."""
     for offset in (0, 1):
-        pairs = np.frombuffer(data, "<u2", (len(data) - offset) // 2, offset)
-        for at in np.flatnonzero(pairs == _BLANK_P):
-            start = 2 * int(at) + offset
+        found = np.frombuffer(data, _PAIR, (len(data) - offset) // 2, offset) == _BLANK_P
+        if not found.any():
+            continue
+        for at in found.nonzero()[0].tolist():
+            start = 2 * at + offset
             if data[start - 6 : start] in {b"stdout", b"stderr"}:
                 return True
     return False

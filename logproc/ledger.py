@@ -6,12 +6,19 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from logproc import columns
 from logproc.model import Span, SpanCounts
 
 _SCHEMA = columns.LEDGER_TABLE.schema
+_NUMBERS = (
+    "received_at", "seq", "first_line", "lines", "start", "end", "min_time", "max_time", "access_rows", "message_rows",
+    "rejected_rows", "joined", "left_out",
+)  # fmt: skip
+"""Columns of 64 bits of which no value reaches 2^63."""
 
 
 def merged(spans: Iterable[SpanCounts]) -> list[SpanCounts]:
@@ -61,33 +68,47 @@ def table(
 ) -> pa.RecordBatch:
     """The ledger's rows of a batch."""
     n = len(spans)
-    values: dict[str, list[Any]] = {
-        "received_at": [sealed_at] * n,
+    # Numbers as rows of one table, so that a column is a part of it: 21 conversions of short lists would cost most of a small batch.
+    numbers = np.array(
+        [
+            (
+                sealed_at, seq, s.span.first_line, s.span.lines, s.span.start, s.span.end, s.min_time, s.max_time,
+                s.access_rows, s.message_rows, s.rejected_rows, s.joined, s.left_out,
+            )
+            for s in spans
+        ],
+        np.int64,
+    ).reshape(n, len(_NUMBERS))  # fmt: skip
+    values: dict[str, Any] = dict(zip(_NUMBERS, np.ascontiguousarray(numbers.T), strict=True))
+    values |= {
+        "file_id": np.array([s.span.file_id for s in spans], np.uint64),
         "collector": [collector] * n,
-        "seq": [seq] * n,
         "k8s_node": [node] * n,
         "k8s_namespace": [s.stream.k8s_namespace for s in spans],
         "k8s_pod": [s.stream.k8s_pod for s in spans],
         "k8s_container": [s.stream.k8s_container for s in spans],
-        "file_id": [s.span.file_id for s in spans],
         "path": [s.stream.path for s in spans],
-        "first_line": [s.span.first_line for s in spans],
-        "lines": [s.span.lines for s in spans],
-        "start": [s.span.start for s in spans],
-        "end": [s.span.end for s in spans],
-        "min_time": [s.min_time for s in spans],
-        "max_time": [s.max_time for s in spans],
-        "access_rows": [s.access_rows for s in spans],
-        "message_rows": [s.message_rows for s in spans],
-        "rejected_rows": [s.rejected_rows for s in spans],
-        "joined": [s.joined for s in spans],
-        "left_out": [s.left_out for s in spans],
         "state": [state] * n,
     }
     return pa.RecordBatch.from_arrays([_array(values[f.name], f.type) for f in _SCHEMA], schema=_SCHEMA)
 
 
-def _array(values: list[Any], kind: pa.DataType) -> Any:
+def word_of(values: Sequence[str]) -> tuple[npt.NDArray[np.int32], Any]:
+    """The number of each value's word, and the words."""
+    words = {word: i for i, word in enumerate(dict.fromkeys(values))}
+    numbers = np.fromiter(map(words.__getitem__, values), np.int32, len(values))
+    return numbers, pa.array(list(words), pa.string())
+
+
+def fixed(values: npt.NDArray[Any], kind: pa.DataType) -> Any:
+    """An array without nulls over the memory of `values`, whose items have the kind's width."""
+    return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(values.data)])
+
+
+def _array(values: Any, kind: pa.DataType) -> Any:
+    if isinstance(values, np.ndarray):
+        return fixed(values, kind)
     if pa.types.is_dictionary(kind):
-        return pa.array(values, pa.string()).dictionary_encode()
+        numbers, words = word_of(values)
+        return pa.DictionaryArray.from_arrays(fixed(numbers, pa.int32()), words, safe=False)
     return pa.array(values, kind)

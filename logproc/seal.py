@@ -18,6 +18,7 @@ import pyarrow.compute as pc
 from logproc import columns, ledger
 from logproc.frames import RAW_CAP, Framed
 from logproc.kube import app_of
+from logproc.ledger import fixed, word_of
 from logproc.model import (
     ACCESS_LOG,
     LEDGER,
@@ -134,7 +135,7 @@ def _fresh(rows: pa.RecordBatch, sealed_at: int, seconds: float) -> npt.NDArray[
     """True for each row that its table still keeps; None where it keeps them all."""
     if not seconds or not rows.num_rows:
         return None
-    times = rows.column("timestamp").cast(pa.int64()).to_numpy(zero_copy_only=False)
+    times = rows.column("timestamp").view(pa.int64()).to_numpy(zero_copy_only=False)
     fresh = np.asarray(times >= sealed_at - int(seconds * 1_000_000))
     return None if fresh.all() else fresh
 
@@ -233,10 +234,13 @@ def _nulls(rows: int, kind: Any) -> Column:
 def _settle_times(arrays: Arrays, rows: int, sealed_at: int, *, doubts: bool) -> None:
     """A missing time, or one more than a day ahead, becomes the time of sealing; in `access_log` with doubt 'time'."""
     given = arrays.get("timestamp")
-    times = given.cast(columns.TIMESTAMP) if given is not None else _nulls(rows, columns.TIMESTAMP)
-    values = times.cast(pa.int64())
+    if given is None:
+        times = _nulls(rows, columns.TIMESTAMP)
+    else:
+        times = given if given.type == columns.TIMESTAMP else given.cast(columns.TIMESTAMP)
+    values = times.view(pa.int64())
     limit = sealed_at + DAY_MICROSECONDS
-    ahead = bool(rows) and (pc.max(values).as_py() or 0) > limit
+    ahead = rows > times.null_count and int(values.drop_null().to_numpy().max()) > limit
     if times.null_count or ahead:
         wrong = pc.fill_null(pc.greater(values, pa.scalar(limit, pa.int64())), True)
         times = pc.if_else(wrong, pa.scalar(sealed_at, pa.int64()), values).cast(columns.TIMESTAMP)
@@ -263,7 +267,7 @@ class _Times:
         self._doubtful = np.zeros(spans, bool)
 
     def add(self, arrays: Arrays, owners: Indices) -> None:
-        values = arrays["timestamp"].cast(pa.int64()).to_numpy(zero_copy_only=False)
+        values = arrays["timestamp"].view(pa.int64()).to_numpy(zero_copy_only=False)
         firsts = np.flatnonzero(np.diff(owners, prepend=-1))
         owned = owners[firsts]
         self._min[owned] = np.minimum(self._min[owned], np.minimum.reduceat(values, firsts))
@@ -290,12 +294,12 @@ class _Places:
         pods = [app_and_version(f.stream) for f in framed]
         self._file_ids = np.array([f.span.file_id for f in framed], np.uint64)
         self._words = {
-            "k8s_namespace": _word_of([f.stream.k8s_namespace for f in framed]),
-            "app": _word_of([app for app, _ in pods]),
-            "version": _word_of([version for _, version in pods]),
-            "k8s_pod": _word_of([f.stream.k8s_pod for f in framed]),
-            "k8s_container": _word_of([f.stream.k8s_container for f in framed]),
-            "k8s_node": _word_of([node] * len(framed)),
+            "k8s_namespace": word_of([f.stream.k8s_namespace for f in framed]),
+            "app": word_of([app for app, _ in pods]),
+            "version": word_of([version for _, version in pods]),
+            "k8s_pod": word_of([f.stream.k8s_pod for f in framed]),
+            "k8s_container": word_of([f.stream.k8s_container for f in framed]),
+            "k8s_node": (np.zeros(len(framed), np.int32), pa.array([node], pa.string())),
         }
 
     def add(self, arrays: Arrays, owners: Indices, lines: LineNumbers, sealed_at: int, *, weighted: bool) -> None:
@@ -304,31 +308,32 @@ class _Places:
             encoded = pod if pa.types.is_dictionary(pod.type) else pod.dictionary_encode()
             apps: Column = pa.array([name and app_of(name) for name in encoded.dictionary.to_pylist()], pa.string())
             arrays["app"] = apps.take(encoded.indices)
+        alike = fixed(np.zeros(len(owners), np.int32), pa.int32())
         for name, (indices, dictionary) in self._words.items():
             if arrays.get(name) is None:
-                of_rows = indices[owners] if len(dictionary) > 1 else np.zeros(len(owners), np.int32)
-                arrays[name] = pa.DictionaryArray.from_arrays(of_rows, dictionary)
-        arrays["received_at"] = pa.array(np.full(len(owners), sealed_at)).cast(columns.TIMESTAMP)
-        arrays["file_id"] = pa.array(self._file_ids[owners])
-        arrays["line"] = pa.array(lines.astype(np.uint64))
+                of_rows = fixed(indices.take(owners), pa.int32()) if len(dictionary) > 1 else alike
+                arrays[name] = pa.DictionaryArray.from_arrays(of_rows, dictionary, safe=False)
+        arrays["received_at"] = fixed(np.full(len(owners), sealed_at, np.int64), columns.TIMESTAMP)
+        arrays["file_id"] = fixed(self._file_ids.take(owners), pa.uint64())
+        arrays["line"] = fixed(np.ascontiguousarray(lines, np.int64), pa.uint64())
         if weighted:
-            arrays["weight"] = pa.array(np.ones(len(owners), np.uint32))
-
-
-def _word_of(values: list[str]) -> tuple[Indices, Column]:
-    words = {word: i for i, word in enumerate(dict.fromkeys(values))}
-    return np.array([words[v] for v in values], np.int32), pa.array(list(words), pa.string())
+            arrays["weight"] = fixed(np.ones(len(owners), np.uint32), pa.uint32())
 
 
 def _conform(table: str, arrays: Arrays, rows: int) -> pa.RecordBatch:
     """All columns of the table in order; those the parser did not tell are null."""
     schema = _SCHEMAS[table]
-    return pa.RecordBatch.from_arrays([_cast(arrays.get(f.name), f.type, rows) for f in schema], schema=schema)
+    nothing: dict[pa.DataType, Column] = {}
+    cast = []
+    for one in schema:
+        array = arrays.get(one.name)
+        if array is None and (array := nothing.get(one.type)) is None:
+            array = nothing[one.type] = _nulls(rows, one.type)
+        cast.append(_cast(array, one.type))
+    return pa.RecordBatch.from_arrays(cast, schema=schema)
 
 
-def _cast(array: Column, kind: pa.DataType, rows: int) -> Column:
-    if array is None:
-        return _nulls(rows, kind)
+def _cast(array: Column, kind: pa.DataType) -> Column:
     if array.type == kind:
         return array
     if pa.types.is_dictionary(kind):
