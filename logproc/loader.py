@@ -88,7 +88,8 @@ class Loader:
                 self._make_sink_once()
                 self._attempt(self._see_until)
                 while not self._stopping and not self._nothing_left():
-                    self._take(0.2)
+                    # While ranges are due, messages that came meanwhile are only picked up.
+                    self._take(0.0 if self._due() else 0.2)
                     self._store_due()
         finally:
             self._close()
@@ -117,6 +118,7 @@ class Loader:
             sink.close()
         for partition in list(self._partitions.values()):
             self._leave(partition)
+        self._storing.close()
         self._dead_letters.close()
         self._reader.close()
 
@@ -240,11 +242,18 @@ class Loader:
 
     # Storing
 
+    def _due(self) -> list[Partition]:
+        now = time.monotonic()
+        return [p for p in self._partitions.values() if p.due(self._options.limits, now)]
+
     def _store_due(self) -> None:
+        """One range of each partition that is due."""
+        due = self._due()
         for partition in list(self._partitions.values()):
             try:
-                while partition.due(self._options.limits, time.monotonic()) and not self._stopping:
-                    self._storing.store(partition)
+                if partition in due and not self._stopping:
+                    due.remove(partition)
+                    self._storing.store(partition, due)
                     self._bound()
                     self._progress()
             except NotOurs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass, field
+from itertools import islice
 
 from logproc.errors import LogprocError
 from logproc.merge import Limits, cut
@@ -11,7 +12,7 @@ from logproc.model import Sink
 from logproc.topic import Message
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Partition:
     """One partition while it is ours."""
 
@@ -71,6 +72,12 @@ class Partition:
             return [m for m in self.waiting if m.offset < self.pending_end]
         count = cut(((m.rows, m.size, m.batch) for m in self.waiting), limits)
         return [self.waiting[i] for i in range(count)]
+
+    def following(self, count: int, limits: Limits) -> tuple[list[Message], bool]:
+        """What is stored together after the first `count` messages, as far as it has come, and whether nothing more can join it."""
+        rest = list(islice(self.waiting, count, None))
+        more = cut(((m.rows, m.size, m.batch) for m in rest), limits) if rest else 0
+        return rest[:more], more < len(rest)
 
     def drop(self, count: int, now: float) -> None:
         """The first messages are stored."""

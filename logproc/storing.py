@@ -7,13 +7,18 @@
     settle    commit `end`
 
 Between looking whether a partition is still ours and a commit nothing is polled, so that a rebalance cannot come between.
+
+The store's work is done on a thread of its own: meanwhile this one reads and merges the range that comes next. Only that: its intent
+is committed when the range before is settled.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from logproc import ledger
@@ -21,7 +26,7 @@ from logproc.dead_letters import DeadLetters
 from logproc.errors import Rejected
 from logproc.loader_metrics import LoadMetrics
 from logproc.merge import Limits, merged
-from logproc.message import Foreign, with_tables
+from logproc.message import Foreign, NewerError, with_tables
 from logproc.model import LEDGER, ROW_TABLES, Batch, Sink, Span, SpanCounts, Stream
 from logproc.partition import Partition
 from logproc.topic import GroupReader, Message, NotOurs
@@ -33,6 +38,43 @@ class Attempt(Protocol):
     def __call__(self, action: Callable[[], None], partition: Partition | None, what: str) -> None:
         """Until it succeeds. `what` is the metric that says why it does not. Raises NotOurs, Stopped."""
         ...
+
+
+@dataclass(slots=True)
+class _Read:
+    """Messages of one partition from a place on, with their tables, and the messages that are no batch, with the reason."""
+
+    partition: Partition
+    messages: list[Message] = field(default_factory=list)
+    batches: list[tuple[Message, Batch]] = field(default_factory=list)
+    bad: list[tuple[Message, str]] = field(default_factory=list)
+    whole: Batch | None = None
+    """All batches as one, once it was asked for."""
+
+    def extend(self, messages: Sequence[Message]) -> None:
+        """Read those of the messages that were not read before. Raises NewerError."""
+        for message in messages[len(self.messages) :]:
+            try:
+                if message.batch is None:
+                    self.bad.append((message, message.reason))
+                else:
+                    self.batches.append((message, with_tables(message.batch, message.value)))
+            except Foreign as error:
+                self.bad.append((message, str(error)))
+            self.messages.append(message)
+            self.whole = None
+
+    def begins(self, messages: Sequence[Message]) -> bool:
+        """Whether it is about the first of these messages, and no other."""
+        return len(self.messages) <= len(messages) and all(
+            a is b for a, b in zip(self.messages, messages, strict=False)
+        )
+
+    def merged(self, via: str) -> Batch:
+        """All batches as one."""
+        if self.whole is None:
+            self.whole = merged([batch for _, batch in self.batches], via)
+        return self.whole
 
 
 class Storing:
@@ -53,9 +95,19 @@ class Storing:
     ) -> None:
         self._reader, self._open_sink, self._dead_letters, self._topic = reader, open_sink, dead_letters, topic
         self._limits, self._metrics, self._say, self._step, self._attempt = limits, metrics, say, step, attempt
+        self._worker = ThreadPoolExecutor(1, "insert")
+        # Of one range only, whichever partition it belongs to: a range takes some 100 MB.
+        self._ahead: _Read | None = None
 
-    def store(self, partition: Partition) -> None:
-        """One range: the next that is due. Raises NotOurs, NewerError, Stopped."""
+    def close(self) -> None:
+        """End the thread; nothing runs on it now."""
+        self._worker.shutdown()
+
+    def store(self, partition: Partition, then: Sequence[Partition] = ()) -> None:
+        """One range: the next that is due. Then it may be the turn of one of the others in `then`.
+
+        Raises NotOurs, NewerError, Stopped.
+        """
         if partition.lost is not None:
             self._lost(partition, *partition.lost)
             partition.lost = None
@@ -63,14 +115,15 @@ class Storing:
         messages = partition.next_cut(self._limits)
         end = messages[-1].offset + 1 if partition.pending_end is None else partition.pending_end
         self._step("cut")
-        batches, bad = _read(messages)
+        read = self._taken_ahead(partition, messages)
+        read.extend(messages)
         partition.cutting = (messages[0].offset, end)
         self._attempt(lambda: self._commit(partition, messages[0].offset, end), partition, "broker_error")
         self._step("intended")
-        for message, reason in bad:
+        for message, reason in read.bad:
             self._bury(partition, message, reason)
-        if batches:
-            self._insert(partition, batches)
+        if read.batches:
+            self._insert(partition, read, lambda: self._read_ahead(partition, len(messages), then))
         self._step("inserted")
         self._attempt(lambda: self._commit(partition, end), partition, "broker_error")
         self._step("settled")
@@ -90,11 +143,42 @@ class Storing:
         if not self._reader.holds(partition.number, partition.epoch):
             raise NotOurs(f"partition {partition.number}")
 
-    def _insert(self, partition: Partition, batches: Sequence[tuple[Message, Batch]]) -> None:
+    # Reading ahead
+
+    def _taken_ahead(self, partition: Partition, messages: Sequence[Message]) -> _Read:
+        """What was read of these messages while the range before was stored."""
+        found = self._ahead
+        if found is None or found.partition is not partition:
+            return _Read(partition)
+        self._ahead = None
+        return found if found.begins(messages) else _Read(partition)
+
+    def _read_ahead(self, partition: Partition, count: int, then: Sequence[Partition]) -> None:
+        """Read what is stored next, and merge it where that is all of it: the partition's own next range, else another's."""
+        messages, complete = partition.following(count, self._limits)
+        if not complete:
+            now = time.monotonic()
+            due = next((p for p in then if p.waiting and p.lost is None and p.due(self._limits, now)), None)
+            if due is not None:
+                partition, messages, complete = due, due.next_cut(self._limits), True
+        if self._ahead is None or self._ahead.partition is not partition or not self._ahead.begins(messages):
+            self._ahead = _Read(partition)
+        # A newer version is said when it is that message's turn.
+        with suppress(NewerError):
+            self._ahead.extend(messages)
+            if complete and self._ahead.batches:
+                self._ahead.merged(self._via(partition))
+
+    def _via(self, partition: Partition) -> str:
+        return f"{self._topic}-{partition.number}"
+
+    # Inserting
+
+    def _insert(self, partition: Partition, read: _Read, meanwhile: Callable[[], None]) -> None:
         """All at once; where that is refused for good, one by one, so that only what is at fault is left out."""
-        via = f"{self._topic}-{partition.number}"
+        via, batches = self._via(partition), read.batches
         try:
-            self._write(partition, merged([batch for _, batch in batches], via))
+            self._write(partition, read.merged(via), meanwhile)
         except Rejected:
             if len(batches) > 1:
                 self._say(
@@ -110,19 +194,23 @@ class Storing:
         else:
             self._count([batch for _, batch in batches])
 
-    def _write(self, partition: Partition, batch: Batch) -> None:
+    def _write(self, partition: Partition, batch: Batch, meanwhile: Callable[[], None] = lambda: None) -> None:
         began = time.monotonic()
-        self._attempt(lambda: self._write_once(partition, batch), partition, "sink_error")
+        self._attempt(lambda: self._write_once(partition, batch, meanwhile), partition, "sink_error")
         self._metrics.insert_seconds += time.monotonic() - began
         self._metrics.inserts += 1
 
-    def _write_once(self, partition: Partition, batch: Batch) -> None:
+    def _write_once(self, partition: Partition, batch: Batch, meanwhile: Callable[[], None]) -> None:
         # After so long without a word of the group (a stopped process, a slow store) whoever has lost the partition is refused here.
         if partition.cutting is not None and time.monotonic() - partition.confirmed > self._reader.session / 2:
             self._commit(partition, *partition.cutting)
         if partition.sink is None:
             partition.sink = self._open_sink()
-        partition.sink.write(batch)
+        written = self._worker.submit(partition.sink.write, batch)
+        try:
+            meanwhile()
+        finally:
+            written.result()
 
     def _count(self, batches: Sequence[Batch]) -> None:
         for batch in batches:
@@ -159,7 +247,7 @@ class Storing:
         where = Stream(f"kafka:{self._topic}/{partition.number}")
         # Which lines they had nobody knows: the row is outside of all files, and its bytes are offsets.
         counts = SpanCounts(Span(0, first, end, first, 0), where)
-        batch = Batch(f"{self._topic}-{partition.number}", first, time.time_ns() // 1000, (), {})
+        batch = Batch(self._via(partition), first, time.time_ns() // 1000, (), {})
         self._note(partition, batch, [counts], "lost")
         # Said once: whoever comes next begins behind it.
         self._attempt(lambda: self._commit(partition, end, partition.pending_end), partition, "broker_error")
@@ -168,24 +256,10 @@ class Storing:
         rows = ledger.table(batch.collector, batch.seq, "", batch.sealed_at, spans, state=state)
         # Its own name: the token of the batch itself has to stay free, for the case that it is stored later.
         noted = replace(
-            batch, spans=(), tables={LEDGER: rows}, encoded=b"", via=f"{self._topic}-{partition.number}",
+            batch, spans=(), tables={LEDGER: rows}, encoded=b"", via=self._via(partition),
             merged=((f"{batch.collector}/{state}", batch.seq),),
         )  # fmt: skip
         try:
             self._write(partition, noted)
         except Rejected as error:
             self._say(f"error: the store refused the ledger of these lines too: {error.message}")
-
-
-def _read(messages: Sequence[Message]) -> tuple[list[tuple[Message, Batch]], list[tuple[Message, str]]]:
-    """The batches with their tables, and the messages that are none, with the reason."""
-    batches, bad = [], []
-    for message in messages:
-        if message.batch is None:
-            bad.append((message, message.reason))
-            continue
-        try:
-            batches.append((message, with_tables(message.batch, message.value)))
-        except Foreign as error:
-            bad.append((message, str(error)))
-    return batches, bad

@@ -29,8 +29,8 @@ _CONFIG: dict[str, Any] = {
     "auto_offset_reset": "none",
     # An insert into a slow store takes minutes; that the process lives, its heartbeat says.
     "max_poll_interval_ms": 900_000,
-    # Smaller or larger is slower, measured with messages of 300 KB.
-    "max_partition_fetch_bytes": 4 << 20,
+    # One fetch is under way while rows are stored: with more than an insert takes, the next one need not wait. Smaller is slower.
+    "max_partition_fetch_bytes": 16 << 20,
     "fetch_max_bytes": 16 << 20,
     "allow_auto_create_topics": False,
     "metrics_enabled": False,
