@@ -19,10 +19,9 @@ _PING = f"import urllib.request as r; r.urlopen('http://{LISTEN}/ping', timeout=
 
 
 def settings(choice: Choice) -> dict[str, dict[str, Any]]:  # noqa: ARG001  as the other parts have it
-    """The settings file. `store` stands at its top too, for what is typed in the pod."""
+    """The settings file."""
     return {
         "up": {
-            "store": STORE,
             "state": f"{node_agent.STATE}/state",
             "listen": LISTEN,
             "spool-max": "256Mi",
@@ -48,8 +47,12 @@ def daemonset(choice: Choice) -> Object:
         {
             "name": "logproc",
             "image": choice.image,
-            "args": ["up", node_agent.LOGS],
-            "env": node_agent.environment(),
+            "args": ["up", node_agent.LOGS, "--store", STORE],
+            # What is typed in the pod asks the process that has the store.
+            "env": [
+                *node_agent.environment(),
+                {"name": "LOGPROC_STORE", "value": f"clickhouse://default@{LISTEN}/logproc"},
+            ],
             "resources": RESOURCES.rendered(),
             "securityContext": node_agent.security(),
             "readinessProbe": probe,

@@ -102,7 +102,7 @@ def _overlay(name: str, choice: Choice) -> dict[str, str]:
     if Part.DAEMONSET in choice.parts:
         login = parts.login(choice.sink)
         own = [o for o in own if o not in _base_objects(plain) and o["kind"] != "DaemonSet"]
-        if login.volumes:
+        if login.env:
             more["patches"] = [{"path": "node-agent-login.yaml"}]
             content["node-agent-login.yaml"] = [_login_patch(login)]
         more["resources"] = ["../../base"]

@@ -95,6 +95,9 @@ def login(*urls: str) -> Login:
     mounts: list[Object] = []
     for url in (Url.parse(text) for text in urls if text):
         folder = f"{SECRETS_FOLDER}/{url.scheme}"
+        if url.scheme == "clickhouse":
+            # For `kubectl exec ... -- logproc query`.
+            env.append({"name": "LOGPROC_STORE", "value": str(url)})
         files = [value for name, value in url.options if name in {"ca", "cert", "key"}]
         for value in files:
             if not value.startswith(f"{folder}/"):

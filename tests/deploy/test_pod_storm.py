@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 PODS = 5_000
-EVENTS_EACH = 4
+EVENTS_EACH = 2
 SIZE = 9_000
 """Bytes of a pod as the API sends it: spec, status and managed fields of one with a sidecar."""
 
