@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
@@ -20,6 +21,8 @@ def arrow_without_pandas() -> None:
     Where pandas is installed (the embedded engine brings it), the first `pyarrow.array(list)` imports it to ask whether the list
     is one of its series: 40 MB and half a second for nothing. pyarrow's `to_pandas` does not work afterwards; pandas itself does.
     """
+    # numpy's linear algebra, which nobody calls, would start a thread for each core, which then spin.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     if "pandas" in sys.modules:
         return
     absent = _NoPandas()

@@ -1,7 +1,7 @@
 """The Kubernetes API as `tail` needs it: GET requests whose answers are read as they come, with credentials that are renewed.
 
-The official client finds the cluster and the credentials (kubeconfig, context, in-cluster, exec plugins, token files) and makes the
-connection pool; requests are made on the pool itself, because the client's generated calls wait for whole answers.
+`login` finds the cluster and the credentials (kubeconfig, context, in-cluster, exec plugins, token files). Requests are made on a
+connection pool, because the official client's generated calls wait for whole answers.
 """
 
 from __future__ import annotations
@@ -9,18 +9,26 @@ from __future__ import annotations
 import difflib
 import json
 import logging
-import os
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from logproc.errors import ConfigError, SourceError
+from logproc.kube_api import SERVICE_ACCOUNT
+from logproc.tail.login import (
+    Kubeconfig,
+    Login,
+    in_cluster,
+    kubeconfig_files,
+    official_login,
+    plain_login,
+    read_kubeconfigs,
+)
 
 if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
@@ -29,7 +37,6 @@ CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
 RENEW_SECONDS = 1.0
 """Credentials are read again at most that often, however many streams were refused."""
-SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 
 
 class ApiError(Exception):
@@ -44,15 +51,6 @@ class Unreachable(Exception):  # noqa: N818  says what is the case
     """No answer: refused, timed out, cut, or no trust in the server."""
 
 
-@dataclass(frozen=True, slots=True)
-class Login:
-    """What was loaded: how to reach the server and what to say to it."""
-
-    configuration: Any
-    pool: Any
-    number: int
-
-
 class Cluster:
     """One API server. Threads may call it at the same time."""
 
@@ -64,8 +62,8 @@ class Cluster:
         self.namespace = "default"
         self.complaints: list[str] = []
         """What an exec plugin or a token file had to say."""
-        self._login = self._load(1)
-        self.server = str(self._login.configuration.host)
+        self._login = self._load()
+        self.server = self._login.server
         self.ahead = 0.0
         """Seconds by which the server's clock is ahead of this one's."""
 
@@ -102,7 +100,7 @@ class Cluster:
 
         for attempt in range(2):
             login = self._login
-            url = login.configuration.host + path + (f"?{urlencode(parameters)}" if parameters else "")
+            url = login.server + path + (f"?{urlencode(parameters)}" if parameters else "")
             try:
                 response: BaseHTTPResponse = login.pool.request(
                     "GET",
@@ -127,14 +125,9 @@ class Cluster:
         raise AssertionError
 
     def _headers(self, login: Login) -> dict[str, str]:
-        # auth_settings runs the hook that reads an expired token again; one thread at a time.
+        # An expired token is read again here; one thread at a time.
         with self._lock, self._complaints_heard():
-            settings = login.configuration.auth_settings()
-        headers = {"Accept": "application/json, */*", "User-Agent": "logproc"}
-        for setting in settings.values():
-            if setting.get("value"):
-                headers[setting["key"]] = setting["value"]
-        return headers
+            return {"Accept": "application/json, */*", "User-Agent": "logproc"} | login.headers()
 
     def _renew(self, refused: Login) -> bool:
         """Read the credentials again, unless another thread just did; false where that happened too recently to help."""
@@ -145,49 +138,31 @@ class Cluster:
                 return False
             self._renewed_at = time.monotonic()
             try:
-                self._login = self._load(refused.number + 1)
+                self._login = self._load()
             except ConfigError:
                 return False
             return True
 
-    def _load(self, number: int) -> Login:
-        try:
-            from kubernetes import client, config
-            from kubernetes.config.config_exception import ConfigException
-        except ImportError as error:
-            raise ConfigError("the Kubernetes client is not installed", "pip install 'logproc[kubernetes]'") from error
-        configuration = client.Configuration()
-        configuration.connection_pool_maxsize = self._connections
+    def _load(self) -> Login:
         files = kubeconfig_files()
+        if not files and not in_cluster():
+            raise ConfigError(
+                "there is no cluster to ask: no kubeconfig",
+                "set KUBECONFIG, or log in with your cluster's tool, which writes ~/.kube/config",
+            )
+        kept = read_kubeconfigs(files)
+        name = self._check_context(files, kept) if files else ""
+        if not files:
+            self.namespace = _read(SERVICE_ACCOUNT / "namespace") or "default"
+        plain = plain_login(kept, name, self._connections)
+        if plain is not None:
+            return plain
         with self._complaints_heard():
-            try:
-                if not files and in_cluster():
-                    config.load_incluster_config(configuration)  # type: ignore[no-untyped-call]
-                    self.namespace = _read(SERVICE_ACCOUNT / "namespace") or "default"
-                else:
-                    if not files:
-                        raise ConfigError(
-                            "there is no cluster to ask: no kubeconfig",
-                            "set KUBECONFIG, or log in with your cluster's tool, which writes ~/.kube/config",
-                        )
-                    self._check_context(files)
-                    config.load_kube_config(  # type: ignore[no-untyped-call]
-                        os.pathsep.join(map(str, files)), context=self._context or None,
-                        client_configuration=configuration, persist_config=False,
-                    )  # fmt: skip
-            except ConfigException as error:
-                raise ConfigError(f"kubeconfig {', '.join(map(str, files))}: {error}") from error
-            except (OSError, ValueError, TypeError, KeyError) as error:
-                raise ConfigError(f"kubeconfig {', '.join(map(str, files))} does not read: {error}") from error
-        if not configuration.verify_ssl:
-            import urllib3
+            return official_login(files, self._context, self._connections)
 
-            urllib3.disable_warnings(urllib3.exceptions.InsecureRequestWarning)
-        return Login(configuration, client.ApiClient(configuration).rest_client.pool_manager, number)
-
-    def _check_context(self, files: list[Path]) -> None:
-        known, current = contexts(files)
-        name = self._context or current
+    def _check_context(self, files: list[Path], kept: Kubeconfig) -> str:
+        known = kept.contexts
+        name = self._context or kept.current
         if not name:
             raise ConfigError(
                 f"kubeconfig {', '.join(map(str, files))} has no current context",
@@ -197,7 +172,8 @@ class Cluster:
             near = difflib.get_close_matches(name, known, 1)
             hint = f"did you mean {near[0]}?" if near else f"there are: {', '.join(known) or 'none'}"
             raise ConfigError(f"the kubeconfig has no context {name!r}", hint)
-        self.namespace = known[name] or "default"
+        self.namespace = str(known[name].get("namespace") or "default")
+        return name
 
     @contextmanager
     def _complaints_heard(self) -> Iterator[None]:
@@ -240,42 +216,6 @@ class Cluster:
             case 400 | 404 | 422:
                 return ConfigError(f"{what}: {error.message}")
         return SourceError(f"{self.server}: {error.status} {error.message} when asked for {what}")
-
-
-def kubeconfig_files() -> list[Path]:
-    """The files that KUBECONFIG names and that exist, else ~/.kube/config where it exists."""
-    named = os.environ.get("KUBECONFIG")
-    if named:
-        files = [Path(p).expanduser() for p in named.split(os.pathsep) if p]
-        found = [f for f in files if f.is_file()]
-        if not found:
-            raise ConfigError(f"KUBECONFIG names {named}, which is not there")
-        return found
-    usual = Path.home() / ".kube" / "config"
-    return [usual] if usual.is_file() else []
-
-
-def in_cluster() -> bool:
-    """Whether this runs in a pod that has a service account."""
-    return bool(os.environ.get("KUBERNETES_SERVICE_HOST")) and (SERVICE_ACCOUNT / "token").is_file()
-
-
-def contexts(files: list[Path]) -> tuple[dict[str, str], str]:
-    """The namespace of each context, and the current one's name. Raises ConfigError for a file that is no kubeconfig."""
-    import yaml
-
-    known: dict[str, str] = {}
-    current = ""
-    for file in files:
-        try:
-            content = yaml.safe_load(file.read_text()) or {}
-            current = current or content.get("current-context") or ""
-            for entry in content.get("contexts") or []:
-                known.setdefault(str(entry["name"]), (entry.get("context") or {}).get("namespace") or "")
-        except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
-            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-            raise ConfigError(f"kubeconfig {file} does not read: {reason}") from error
-    return known, current
 
 
 def _read(path: Path) -> str:

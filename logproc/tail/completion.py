@@ -7,7 +7,8 @@ from contextlib import suppress
 from typing import Any
 
 from logproc.errors import LogprocError
-from logproc.tail.cluster import ApiError, Cluster, Unreachable, contexts, kubeconfig_files
+from logproc.tail.cluster import ApiError, Cluster, Unreachable
+from logproc.tail.login import kubeconfig_files, read_kubeconfigs
 from logproc.tail.pods import container_names
 from logproc.tail.targets import KINDS
 
@@ -36,7 +37,7 @@ def complete(what: str, typed: Mapping[str, Any], incomplete: str) -> list[str]:
 
 
 def _contexts(typed: Mapping[str, Any], incomplete: str) -> list[str]:  # noqa: ARG001
-    return list(contexts(kubeconfig_files())[0])
+    return list(read_kubeconfigs(kubeconfig_files()).contexts)
 
 
 def _namespaces(typed: Mapping[str, Any], incomplete: str) -> list[str]:  # noqa: ARG001

@@ -51,12 +51,17 @@ class Mailbox:
         self._most, self._size = most, 0
         self._ready = threading.Condition()
         self._closed = False
+        self._first_at = 0.0
+        self.taken_since = 0.0
+        """Unix seconds at which the first of the entries that were taken last had come."""
 
     def put(self, entry: Entry) -> None:
         """Hand on; waits while too much is there."""
         with self._ready:
             while self._size > self._most and not self._closed:
                 self._ready.wait(1)
+            if not self._entries:
+                self._first_at = time.time()
             self._entries.append(entry)
             self._size += len(entry[1]) if isinstance(entry[1], bytes) else 0
             if len(self._entries) == 1:
@@ -68,6 +73,7 @@ class Mailbox:
             if not self._entries:
                 self._ready.wait(seconds)
             taken = list(self._entries)
+            self.taken_since = self._first_at
             self._entries.clear()
             self._size = 0
             self._ready.notify_all()

@@ -119,7 +119,7 @@ class KubeSource:
             while at < len(entries) and entries[at][0] is follow and isinstance(entries[at][1], bytes):
                 pieces.append(entries[at][1])  # type: ignore[arg-type]
                 at += 1
-            self._add(chunks, follow.overlap.add(b"".join(pieces)))
+            self._add(chunks, follow.overlap.add(b"".join(pieces), self._mailbox.taken_since))
             self._complain(follow)
         if not entries:
             self._linger()

@@ -44,8 +44,8 @@ class Order:
     _held: list[_Held] = field(default_factory=list)
 
     def add(self, chunks: Sequence[Chunk]) -> list[Lines]:
-        """Take chunks; those that are in no need of order come back."""
-        now, at_once = self.clock(), list[Lines]()
+        """Take chunks; those that are in no need of order come back. What they waited since they were read counts."""
+        now, at_once, today = self.clock(), list[Lines](), time.time()
         for chunk in chunks:
             if not chunk.span.lines:
                 at_once.append(Lines(chunk))
@@ -55,7 +55,7 @@ class Order:
             if not len(times) or (times == NO_TIME).all():
                 at_once.append(Lines(chunk))
                 continue
-            self._held.append(_Held(now, chunk, np.maximum.accumulate(times), starts))
+            self._held.append(_Held(now - _waited(chunk, today), chunk, np.maximum.accumulate(times), starts))
         return at_once
 
     def due(self, *, everything: bool = False) -> list[Lines]:
@@ -89,6 +89,10 @@ class Order:
     def holds(self) -> bool:
         """Something waits."""
         return bool(self._held)
+
+
+def _waited(chunk: Chunk, now: float) -> float:
+    return max(0.0, now - chunk.read_at) if chunk.read_at else 0.0
 
 
 def _part(held: _Held, first: int, end: int) -> Lines:

@@ -59,8 +59,8 @@ class Overlap:
         self.stream = Stream(old.path, old.k8s_namespace, old.k8s_pod, old.k8s_container, old.k8s_pod_uid, restart)
         self.lines = 0
 
-    def add(self, data: bytes) -> Chunk | None:
-        """The whole lines in what came that were not there before."""
+    def add(self, data: bytes, read_at: float = 0.0) -> Chunk | None:
+        """The whole lines in what came (at `read_at`, Unix seconds; 0: just now) that were not there before."""
         data = self._pending + data
         cut = data.rfind(b"\n") + 1
         oversized: list[tuple[int, int]] = []
@@ -76,7 +76,7 @@ class Overlap:
         self._pending = data[cut:]
         if len(self._pending) > MAX_LINE:
             self._shorten(self._pending)
-        return self._fresh(data[:cut], oversized) if cut else None
+        return self._fresh(data[:cut], oversized, read_at) if cut else None
 
     def ended(self, *, final: bool) -> Chunk | None:
         """A response has ended; a last line without its newline counts where nothing more can come."""
@@ -92,7 +92,7 @@ class Overlap:
         self._dropped += max(0, len(line) - KEPT_OF_OVERSIZED)
         self._pending = line[:KEPT_OF_OVERSIZED]
 
-    def _fresh(self, data: bytes, oversized: list[tuple[int, int]]) -> Chunk | None:
+    def _fresh(self, data: bytes, oversized: list[tuple[int, int]], read_at: float = 0.0) -> Chunk | None:
         starts = line_starts(data)
         times = line_times(data, starts)
         lines = data.split(b"\n")
@@ -128,7 +128,7 @@ class Overlap:
         count = len(times)
         span = Span(0, 0, len(data), self.lines, count)
         self.lines += count
-        return Chunk(self.stream, span, data, time.time(), tuple(oversized))
+        return Chunk(self.stream, span, data, read_at or time.time(), tuple(oversized))
 
     def _remember(self, times: Times, hashes: Times) -> None:
         if not self.last:

@@ -175,7 +175,7 @@ def test_the_summary_sorts_by_keys_and_stays(tmp_path: Path) -> None:
         shown.until(lambda: shown.shows("by errors"))
         sorted_by_errors = shown.lines()
         shown.child.send("bb")
-        shown.until(lambda: shown.shows("weight"))
+        shown.until(lambda: shown.shows("weight") and shown.shows("20.0%"))
         by_subset = shown.lines()
         shown.child.send("q")
         assert shown.end() == 0
