@@ -205,6 +205,38 @@ def test_the_steps_run_in_a_fresh_folder(tmp_path: Path) -> None:
     )  # fmt: skip
     assert said.returncode == 0, said.stderr.decode()
     assert b'"lines": ' in said.stdout
+    # What is typed in its pods finds all that it imports; there is no ClickHouse to be reached.
+    nowhere = "clickhouse://logproc@127.0.0.1:1/logproc"
+    for words, expected in (
+        (["query", "SELECT 1", "--store", nowhere], b"no connection"),
+        (["audit", "--store", nowhere], b"no connection"),
+        (["schema", "apply", "--store", nowhere], b"no connection"),
+        (["doctor", "--to", nowhere, "--to", "kafka://127.0.0.1:1/logproc"], b"2 to mend"),
+        (["topics", "check", "kafka://127.0.0.1:1/logproc"], b"refused"),
+        (
+            [
+                "load",
+                "kafka://127.0.0.1:1/logproc",
+                "--to",
+                nowhere,
+                "--until-idle",
+                "1",
+                "--group",
+                "x y",
+                "--rows",
+                "0",
+            ],
+            b"--rows",
+        ),
+        (["query", "SELECT 1", "--store", "chdb:///tmp/none"], b"chdb is not installed"),
+        (["install", "--print", "--embedded"], b""),
+        (["flags", "UO"], b""),
+    ):
+        typed = subprocess.run(
+            [made / "bin" / "logproc", *words], capture_output=True, env=clean, cwd="/", timeout=120, check=False, **changed
+        )  # fmt: skip
+        assert expected in typed.stderr, (words, typed.stderr.decode())
+        assert b"Traceback" not in typed.stderr, typed.stderr.decode()
     size = sum(p.stat().st_size for p in made.rglob("*") if p.is_file() and not p.is_symlink())
     print(f"installed: {size >> 20} MB")
     assert size < 330 << 20
