@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import repeat
 
 import numpy as np
+import numpy.typing as npt
 
 from parsers import derived, kernels, values
 from parsers.arrow import Array, pa
@@ -43,6 +45,8 @@ ENOUGH_ROWS = 256
 SKIPPED_CHUNKS = 16
 """Where the texts of a joint turned out to be many, it is not tried again before so many chunks."""
 _LONGEST_CODE = 4
+_FIRST_ROWS = 256
+_MISFIT = 0
 _SERVICE, _SERVER_NAME = derived.SERVICE, "requested_server_name"
 
 Place = tuple[int, int]
@@ -57,25 +61,36 @@ class _Known:
 
     is_number: tuple[bool, ...]
     texts: dict[str, int] = field(default_factory=dict)
-    """The row of each text; -1 for one that does not fit."""
-    rows: list[tuple[int, ...]] = field(default_factory=list)
+    """The row of each text; 0, which has nothing but missing values, for one that does not fit."""
     values: list[list[str]] = field(default_factory=list)
     numbers: list[dict[str, int]] = field(default_factory=list)
+    rows: int = 1
+    table: npt.NDArray[np.int32] = field(default_factory=lambda: np.empty((0, 0), np.int32))
+    """A row of numbers for each of the `rows` that are there, and room for more."""
 
     def __post_init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
         """Forget all."""
-        self.texts, self.rows = {}, []
+        self.texts, self.rows = {}, 1
+        self.table = np.full((_FIRST_ROWS, len(self.is_number)), -1, np.int32)
         self.values = [[] for _ in self.is_number]
         self.numbers = [{} for _ in self.is_number]
 
-    def number(self, column: int, value: str | int | None) -> int:
+    def add(self, read: Sequence[str | None]) -> int:
+        """The row of these values, one for each column."""
+        if self.rows == len(self.table):
+            self.table = np.concatenate((self.table, np.full_like(self.table, -1)))
+        self.table[self.rows] = [self.number(i, value) for i, value in enumerate(read)]
+        self.rows += 1
+        return self.rows - 1
+
+    def number(self, column: int, value: str | None) -> int:
         """The number of a column's value, a number's own one; -1 for none."""
         if value is None or value == "":
             return -1 if value is None or self.is_number[column] else self._numbered(column, value)
-        return int(value) if self.is_number[column] else self._numbered(column, str(value))
+        return int(value) if self.is_number[column] else self._numbered(column, value)
 
     def _numbered(self, column: int, value: str) -> int:
         found = self.numbers[column].get(value)
@@ -100,17 +115,17 @@ class Joint:
     skipped: int = 0
 
     def read(self, text: str) -> int:
-        """The row of a text's values; -1 for a text that does not fit."""
+        """The row of a text's values; 0 for a text that does not fit."""
         found = self.pattern.fullmatch(text.encode())
         if found is None:
-            return -1
-        read = {
+            return _MISFIT
+        read: dict[str, str | None] = {
             one.column: None if group == b"-" else group.decode()
             for one, group in zip(self.fields, found.groups(), strict=True)
         }
         code = read.get("response_code")
         if code and (not code.isascii() or not code.isdigit() or len(code) > _LONGEST_CODE):
-            return -1
+            return _MISFIT
         flags, cluster = read.get("response_flags"), read.get("upstream_cluster")
         if flags is not None:
             read["response_flags"] = values.flags(flags)
@@ -118,8 +133,7 @@ class Joint:
             read["upstream_cluster"] = derived.cluster_name(cluster)
             if _SERVICE in self.columns:
                 read |= derived.of_cluster(cluster, read.get(_SERVER_NAME))
-        self.known.rows.append(tuple(self.known.number(i, read.get(c)) for i, c in enumerate(self.columns)))
-        return len(self.known.rows) - 1
+        return self.known.add([read.get(c) for c in self.columns])
 
 
 def joints(found: Sequence[Stretch]) -> list[Joint]:
@@ -223,20 +237,20 @@ def fill(columns: Columns, joint: Joint, array: Array, good: Mask) -> None:
     known = joint.known
     if len(known.texts) > REMEMBERED_TEXTS:
         known.clear()
-    rows: list[int] = []
-    for text in texts:
-        row = known.texts.get(text)
-        if row is None:
-            row = known.texts[text] = joint.read(text)
-        rows.append(row)
-    code = kernels.codes(array)
-    if -1 in rows:
-        good &= (np.array(rows) >= 0)[code]
-    nothing = (-1,) * len(joint.columns)
-    table = np.array([known.rows[r] if r >= 0 else nothing for r in rows], np.int32).reshape(-1, len(joint.columns)).T
-    for name, is_number, column, texts_of in zip(joint.columns, known.is_number, table, known.values, strict=True):
+    places = list(map(known.texts.get, texts, repeat(-1)))
+    for i, place in enumerate(places):
+        if place < 0:
+            places[i] = known.texts[texts[i]] = joint.read(texts[i])
+    rows = np.array(places, np.intp)
+    code = kernels.codes(array).astype(np.intp)
+    if _MISFIT in places:
+        good &= (rows != _MISFIT).take(code)
+    table = np.ascontiguousarray(known.table.take(rows, axis=0).T)
+    for name, is_number, column in zip(joint.columns, known.is_number, table, strict=True):
         if is_number:
             numbers = column.take(code)
             columns[name] = kernels.masked(numbers.astype(np.uint16), pa.uint16(), numbers >= 0)
-        else:
-            columns[name] = kernels.renumbered(code, column, texts_of)
+    worded = [i for i, is_number in enumerate(known.is_number) if not is_number]
+    if worded:
+        arrays = kernels.renumbered_all(code, table[worded], [known.values[i] for i in worded])
+        columns.update(zip((joint.columns[i] for i in worded), arrays, strict=True))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import binascii
 from collections.abc import Callable, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -344,3 +345,38 @@ def renumbered(code: npt.NDArray[np.int32], numbers: npt.NDArray[np.signedintege
         return pa.nulls(len(code), WORD)
     there = found >= 0
     return word(np.maximum(found, 0, out=found), texts, there)
+
+
+def renumbered_all(
+    code: npt.NDArray[np.intp], numbers: npt.NDArray[np.int32], known: Sequence[Sequence[str]]
+) -> list[Array]:
+    """`renumbered` for columns with the same codes: a row of `numbers` and texts of `known` for each.
+
+    In one pass over all of them, since a step for each column costs as much as the work of a small chunk.
+    """
+    bounds = np.array([0, *accumulate(map(len, known))])
+    there = numbers >= 0
+    whole: list[bool] = np.logical_and.reduce(there, axis=1).tolist()
+    # Each column's numbers after those of the columns before it; a missing one points anywhere.
+    shifted = numbers + bounds[:-1, None]
+    seen = np.zeros(bounds[-1] + 1, bool)
+    seen[shifted if all(whole) else shifted[there]] = True
+    used = np.flatnonzero(seen[:-1])
+    table = np.zeros(len(seen), np.int32)
+    table[used] = np.arange(len(used), dtype=np.int32)
+    parts = np.searchsorted(used, bounds)
+    local = table[shifted] - parts[:-1, None].astype(np.int32)
+    if not all(whole):
+        local[~there] = 0
+    found = local.take(code, axis=1)
+    texts = used.tolist()
+    arrays = []
+    for i, (start, stop, shift) in enumerate(
+        zip(parts[:-1].tolist(), parts[1:].tolist(), bounds[:-1].tolist(), strict=True)
+    ):
+        if start == stop:
+            arrays.append(pa.nulls(len(code), WORD))
+            continue
+        values = pa.array([known[i][n - shift] for n in texts[start:stop]], pa.string())
+        arrays.append(word(found[i], values, None if whole[i] else there[i].take(code)))
+    return arrays
