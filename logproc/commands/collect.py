@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -18,10 +18,12 @@ from logproc.errors import EXIT_DONE, EXIT_FINDING, ConfigError
 from logproc.log import LogFormat
 
 if TYPE_CHECKING:
+    from logproc.collector import Options
     from logproc.kube_watch import MeshConfig, Pods
     from logproc.metrics import Metrics
-    from logproc.model import Parser
+    from logproc.model import Parser, Sink, Source
     from logproc.pipeline import Pipeline
+    from logproc.progress import Progress
     from logproc.sidecar import Sidecar
 
 TITLE = "Read log files, parse them and store each line once."
@@ -38,10 +40,37 @@ class Output(StrEnum):
     JSON = "json"
 
 
+# What `up` takes too; one definition for both.
+# fmt: off
+PATHS = typer.Argument(..., metavar="PATH", help="A file, a kubelet's log root (/var/log/pods), or - for standard input.")
+FORMAT = typer.Option("auto", "--format", help="Access-log format: a name, a format string, a file with one, or a mesh config.")
+FRAME = typer.Option("auto", "--frame", help="What the runtime put around a line: plain, cri, docker ...")
+CONTAINERS = typer.Option("istio-proxy", "--containers", help="Containers of a log root, with commas; * for all.")
+NAMESPACES = typer.Option("", "--namespaces", metavar="NAMES", help="Namespaces of a log root, with commas; patterns such as team-*.", show_default="all")
+SELECTOR = typer.Option("", "--selector", "-l", metavar="LABELS", help="Pods of a log root by their labels, as kubectl -l takes them. Needs the Kubernetes API.", show_default="all")
+KUBERNETES = typer.Option(True, "--kubernetes/--no-kubernetes", help="Ask the API, where there is one, for labels of pods and the mesh's log format.")
+KUBECONFIG = typer.Option(None, "--kubeconfig", metavar="FILE", help="Ask the API with this configuration.", show_default="the pod's service account")
+MESH_CONFIG = typer.Option("istio-system/istio", "--mesh-config", metavar="NAMESPACE/NAME", help="ConfigMap of the mesh config, for its log format.")
+EXCLUDE = typer.Option([], "--exclude", metavar="EXPR", help="Leave out what an expression selects, and count it (repeatable).")
+PROBES = typer.Option(True, "--probes/--no-probes", help="Store the kubelet's health checks, or leave them out.")
+SAMPLE = typer.Option([], "--sample", metavar="EXPR:1/N", help="Of what an expression selects keep one request of N, with weight N; errors stay (repeatable).")
+REDACT = typer.Option("", "--redact", metavar="LIST", help="Take out before anything is kept: query, user_agent, ip/24, path-ids.", show_default="nothing")
+OUTPUT = typer.Option(Output.TEXT, "--output", "-o", help="The summary: text on standard error, or json on standard output.")
+MAX_LINE = typer.Option("1Mi", "--max-line", metavar="SIZE", help="Longer lines are kept cut, in rejected_line.")
+SPOOL_MAX = typer.Option("1Gi", "--spool-max", metavar="SIZE", help="What may wait on disk while the sink is away.")
+HELD_MAX = typer.Option("2Gi", "--held-max", metavar="SIZE", help="Deleted files that are not read yet are held open up to this; what is beyond is lost, and said.")
+RATE_LIMIT = typer.Option("0", "--rate-limit", metavar="SIZE", help="Bytes a second of each pod; what exceeds it waits in the file. 0: none.")
+MEMORY = typer.Option("0", "--memory", metavar="SIZE", help="Keep the process within this by smaller batches; an embedded store's engine comes on top.", show_default="about 250Mi")
+GRACE = typer.Option(10.0, "--grace", metavar="SECONDS", help="After SIGTERM or Ctrl-C: time to send what was read.", min=0)
+METRICS_LISTEN = typer.Option(None, "--metrics-listen", metavar="HOST:PORT", help="Serve /metrics, /healthz and /readyz there.", show_default="not served")
+LOG_FORMAT = typer.Option(None, "--log-format", help="Own messages as lines or JSON.", show_default="text; json with --follow where standard error is no terminal")
+STRICT = typer.Option(False, "--strict", help="Exit with 1 if a line was rejected.")
+QUIET = typer.Option(False, "--quiet", "-q", help="No progress, no summary.")
+# fmt: on
+
+
 def run(
-    paths: list[str] = typer.Argument(
-        ..., metavar="PATH", help="A file, a kubelet's log root (/var/log/pods), or - for standard input."
-    ),
+    paths: list[str] = PATHS,
     *,
     to: str = typer.Option(..., "--to", metavar="URL", help="chdb:///DIR, clickhouse://USER@HOST:PORT/DATABASE, stdout:, null: ..."),
     state: Path = typer.Option(
@@ -55,29 +84,29 @@ def run(
     rotate_at: str = typer.Option("32Mi", "--rotate-at", metavar="SIZE", help="With --sidecar: rotate the log at this size."),
     envoy_admin: str = typer.Option("http://127.0.0.1:15000", "--envoy-admin", metavar="URL", help="With --sidecar: where Envoy is asked to reopen its log."),
     exit_with_envoy: bool = typer.Option(False, "--exit-with-envoy", help="With --sidecar: end when Envoy has ended, for Jobs."),
-    format: str = typer.Option("auto", "--format", help="Access-log format: a name, a format string, a file with one, or a mesh config."),
-    frame: str = typer.Option("auto", "--frame", help="What the runtime put around a line: plain, cri, docker ..."),
-    containers: str = typer.Option("istio-proxy", "--containers", help="Containers of a log root, with commas; * for all."),
-    namespaces: str = typer.Option("", "--namespaces", metavar="NAMES", help="Namespaces of a log root, with commas; patterns such as team-*.", show_default="all"),
-    selector: str = typer.Option("", "--selector", "-l", metavar="LABELS", help="Pods of a log root by their labels, as kubectl -l takes them. Needs the Kubernetes API.", show_default="all"),
-    kubernetes: bool = typer.Option(True, "--kubernetes/--no-kubernetes", help="Ask the API, where there is one, for labels of pods and the mesh's log format."),
-    kubeconfig: Path = typer.Option(None, "--kubeconfig", metavar="FILE", help="Ask the API with this configuration.", show_default="the pod's service account"),
-    mesh_config: str = typer.Option("istio-system/istio", "--mesh-config", metavar="NAMESPACE/NAME", help="ConfigMap of the mesh config, for its log format."),
-    exclude: list[str] = typer.Option([], "--exclude", metavar="EXPR", help="Leave out what an expression selects, and count it (repeatable)."),
-    probes: bool = typer.Option(True, "--probes/--no-probes", help="Store the kubelet's health checks, or leave them out."),
-    sample: list[str] = typer.Option([], "--sample", metavar="EXPR:1/N", help="Of what an expression selects keep one request of N, with weight N; errors stay (repeatable)."),
-    redact: str = typer.Option("", "--redact", metavar="LIST", help="Take out before anything is kept: query, user_agent, ip/24, path-ids.", show_default="nothing"),
-    output: Output = typer.Option(Output.TEXT, "--output", "-o", help="The summary: text on standard error, or json on standard output."),
-    max_line: str = typer.Option("1Mi", "--max-line", metavar="SIZE", help="Longer lines are kept cut, in rejected_line."),
-    spool_max: str = typer.Option("1Gi", "--spool-max", metavar="SIZE", help="What may wait on disk while the sink is away."),
-    held_max: str = typer.Option("2Gi", "--held-max", metavar="SIZE", help="Deleted files that are not read yet are held open up to this; what is beyond is lost, and said."),
-    rate_limit: str = typer.Option("0", "--rate-limit", metavar="SIZE", help="Bytes a second of each pod; what exceeds it waits in the file. 0: none."),
-    memory: str = typer.Option("0", "--memory", metavar="SIZE", help="Keep the process within this by smaller batches; an embedded store's engine comes on top.", show_default="about 250Mi"),
-    grace: float = typer.Option(10.0, "--grace", metavar="SECONDS", help="After SIGTERM or Ctrl-C: time to send what was read.", min=0),
-    metrics_listen: str = typer.Option(None, "--metrics-listen", metavar="HOST:PORT", help="Serve /metrics, /healthz and /readyz there.", show_default="not served"),
-    log_format: LogFormat = typer.Option(None, "--log-format", help="Own messages as lines or JSON.", show_default="text; json with --follow where standard error is no terminal"),
-    strict: bool = typer.Option(False, "--strict", help="Exit with 1 if a line was rejected."),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress, no summary."),
+    format: str = FORMAT,
+    frame: str = FRAME,
+    containers: str = CONTAINERS,
+    namespaces: str = NAMESPACES,
+    selector: str = SELECTOR,
+    kubernetes: bool = KUBERNETES,
+    kubeconfig: Path = KUBECONFIG,
+    mesh_config: str = MESH_CONFIG,
+    exclude: list[str] = EXCLUDE,
+    probes: bool = PROBES,
+    sample: list[str] = SAMPLE,
+    redact: str = REDACT,
+    output: Output = OUTPUT,
+    max_line: str = MAX_LINE,
+    spool_max: str = SPOOL_MAX,
+    held_max: str = HELD_MAX,
+    rate_limit: str = RATE_LIMIT,
+    memory: str = MEMORY,
+    grace: float = GRACE,
+    metrics_listen: str = METRICS_LISTEN,
+    log_format: LogFormat = LOG_FORMAT,
+    strict: bool = STRICT,
+    quiet: bool = QUIET,
 ) -> int:  # fmt: skip
     """Read access logs from files and store each line once, through rotation, crashes and outages.
 
@@ -98,79 +127,92 @@ def run(
 
     arrow_without_pandas()
     keep_little()
-    from logproc.collector import STDIN, Options, collector, default_state
-    from logproc.policy import Policy
+    from logproc.collector import STDIN, default_state
     from logproc.progress import Progress
-    from logproc.sizes import parse_size
     from parsers import open_parser
     from sinks import make_sink
 
     follow = follow or sidecar
     parser, sink = open_parser(format), make_sink(to)
-    progress = Progress(quiet=quiet, format=log_format or _log_format(follow=follow))
+    progress = Progress(quiet=quiet, format=log_format or usual_log_format(follow=follow))
     beside = (
         _sidecar(paths, envoy_admin, rotate_at, grace=grace, exits=exit_with_envoy, say=progress.say)
         if sidecar
         else None
     )
-    policy = Policy.parse(exclude, sample, redact, probes=probes)
     chosen = state or _state_for(to, follow=follow or STDIN in paths, limits=sink.limits, default=default_state(to))
-    options = Options(
-        paths, chosen, follow, containers, frame,
-        max_line=_at_least("--max-line", parse_size("--max-line", max_line), 1024),
-        spool_max=_at_least("--spool-max", parse_size("--spool-max", spool_max), 1 << 20),
-        grace=grace / 4 if beside else grace,
-        held_max=parse_size("--held-max", held_max),
-        rate=parse_size("--rate-limit", rate_limit),
-        memory=parse_size("--memory", memory),
-        policy=policy,
-        namespaces=namespaces,
-        labels=selector,
-    )  # fmt: skip
+    options = read_options(paths, chosen, locals(), follow=follow, grace=grace / 4 if beside else grace)
     began = time.monotonic()
-    cluster = _Cluster(progress.say)
-    if kubernetes and not beside and STDIN not in paths:
-        parser = cluster.open(kubeconfig, parser, mesh_config if format == "auto" else "")
-    if selector:
-        cluster.require_labels()
-    with (
-        closing(cluster),
-        collector(
-            options,
-            parser,
-            sink,
-            pods=beside.pod if beside else cluster.pods,
-            sidecar=beside,
-            say=progress.say,
-            progress=progress.step,
-        ) as (
-            pipeline,
-            source,
-        ),
-    ):
+    with opened(options, parser, sink, locals(), to=to, beside=beside, progress=progress) as (pipeline, source):
         if state is None and chosen is not None and not quiet:
             progress.say(f"state: {chosen}")
         if not sink.limits.exactly_once and sink.limits.durable and follow:
             progress.say(f"note: {to} cannot recognise lines: after a crash some may come twice")
         progress.begin(pipeline.metrics, source.status)
         try:
-            with (
-                _stopped_by_signals(beside or pipeline),
-                _metrics_served(metrics_listen, pipeline.metrics, to, progress.say),
-            ):
+            with _stopped_by_signals(beside or pipeline):
                 metrics = pipeline.run()
         finally:
             progress.end()
     if getattr(source, "empty_roots", None) is not None:
         for root in source.empty_roots():  # type: ignore[attr-defined]
             progress.say(f"warning: {root} holds no pod logs (<namespace>_<pod>_<uid>/<container>/0.log)")
-    seconds = time.monotonic() - began
-    if output is Output.JSON:
-        print(json.dumps(_summary(metrics, seconds)), file=sys.stderr if to.startswith("stdout:") else sys.stdout)
-    elif not quiet:
-        progress.say(_sentence(metrics, seconds))
+    return concluded(metrics, time.monotonic() - began, locals(), say=progress.say, aside=to.startswith("stdout:"))
+
+
+def read_options(
+    paths: list[str], state: Path | None, typed: Mapping[str, Any], *, follow: bool, grace: float
+) -> Options:
+    """What a collector is to do; `typed` are the options that `collect` and `up` have in common, by name. Raises ConfigError."""
+    from logproc.collector import Options
+    from logproc.policy import Policy
+    from logproc.sizes import parse_size
+
+    return Options(
+        paths, state, follow, typed["containers"], typed["frame"],
+        max_line=_at_least("--max-line", parse_size("--max-line", typed["max_line"]), 1024),
+        spool_max=_at_least("--spool-max", parse_size("--spool-max", typed["spool_max"]), 1 << 20),
+        grace=grace,
+        held_max=parse_size("--held-max", typed["held_max"]),
+        rate=parse_size("--rate-limit", typed["rate_limit"]),
+        memory=parse_size("--memory", typed["memory"]),
+        policy=Policy.parse(typed["exclude"], typed["sample"], typed["redact"], probes=typed["probes"]),
+        namespaces=typed["namespaces"],
+        labels=typed["selector"],
+    )  # fmt: skip
+
+
+@contextmanager
+def opened(
+    options: Options, parser: Parser, sink: Sink, typed: Mapping[str, Any], *, to: str, progress: Progress, beside: Sidecar | None = None
+) -> Iterator[tuple[Pipeline, Source]]:  # fmt: skip
+    """A collector with what it asks the API for and the metrics it serves, ready to run."""
+    from logproc.collector import STDIN, collector
+
+    cluster = _Cluster(progress.say)
+    if typed["kubernetes"] and not beside and STDIN not in options.paths:
+        parser = cluster.open(typed["kubeconfig"], parser, typed["mesh_config"] if typed["format"] == "auto" else "")
+    with closing(cluster):
+        if options.labels:
+            cluster.require_labels()
+        pods = beside.pod if beside else cluster.pods
+        with (
+            collector(options, parser, sink, pods=pods, sidecar=beside, say=progress.say, progress=progress.step) as made,
+            _metrics_served(typed["metrics_listen"], made[0].metrics, to, progress.say),
+        ):  # fmt: skip
+            yield made
+
+
+def concluded(
+    metrics: Metrics, seconds: float, typed: Mapping[str, Any], *, say: Callable[[str], None], aside: bool = False
+) -> int:
+    """Say what was done, as JSON `aside` of standard output where rows go there; the exit code."""
+    if typed["output"] is Output.JSON:
+        print(json.dumps(_summary(metrics, seconds)), file=sys.stderr if aside else sys.stdout)
+    elif not typed["quiet"]:
+        say(_sentence(metrics, seconds))
     found = metrics.dead_lines or metrics.status.lost_lines
-    return EXIT_FINDING if found or (strict and metrics.read.rows["rejected_line"]) else EXIT_DONE
+    return EXIT_FINDING if found or (typed["strict"] and metrics.read.rows["rejected_line"]) else EXIT_DONE
 
 
 def _sidecar(
@@ -241,7 +283,7 @@ def _at_least(option: str, size: int, least: int) -> int:
     return size
 
 
-def _log_format(*, follow: bool) -> LogFormat:
+def usual_log_format(*, follow: bool) -> LogFormat:
     """Lines where a person reads them, JSON where a collector of logs does."""
     return LogFormat.JSON if follow and not sys.stderr.isatty() else LogFormat.TEXT
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -145,7 +146,8 @@ def let_go(engine: Embedded) -> None:
     os._exit(EXIT_GAVE_UP)
 
 
-def announce(server: Server) -> None:
-    """Say that it is ready, and what to try."""
-    print(f"listening on {server.url}", file=sys.stderr)
-    print(f"try: curl '{server.url}/?query=SELECT+count()+FROM+access_log'", file=sys.stderr, flush=True)
+def announce(server: Server, say: Callable[[str], None] | None = None) -> None:
+    """Say that it is ready, and what to try; on standard error unless told otherwise."""
+    say = say or (lambda line: print(line, file=sys.stderr, flush=True))
+    say(f"listening on {server.url}")
+    say(f"try: curl '{server.url}/?query=SELECT+count()+FROM+access_log'")

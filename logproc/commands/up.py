@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from logproc.errors import EXIT_DONE, EXIT_FINDING
+from logproc.commands import collect as shared
+from logproc.log import LogFormat
 
 if TYPE_CHECKING:
     from logproc.pipeline import Pipeline
@@ -19,18 +21,29 @@ TITLE = "Collect and serve in one process, to query while logs stream in."
 
 
 def run(
-    paths: list[str] = typer.Argument(..., metavar="PATH", help="A file, a kubelet's log root (/var/log/pods), or - for standard input."),
+    paths: list[str] = shared.PATHS,
     *,
     store: str = typer.Option(..., "--store", envvar="LOGPROC_STORE", help="A folder, or chdb:///folder; made where there is none."),
     listen: str = typer.Option("127.0.0.1:8123", "--listen", metavar="HOST:PORT", help="Where to listen; port 0 takes a free one."),
     state: Path = typer.Option(None, "--state", metavar="DIR", help="Where it remembers what is stored.", show_default="~/.local/state/logproc/HASH-OF-STORE"),
-    format: str = typer.Option("auto", "--format", help="Access-log format: a name or a format string."),
-    frame: str = typer.Option("auto", "--frame", help="What the runtime put around a line: plain, cri, docker ..."),
-    containers: str = typer.Option("istio-proxy", "--containers", help="Containers of a log root, with commas; * for all."),
-    max_line: str = typer.Option("1Mi", "--max-line", metavar="SIZE", help="Longer lines are kept cut, in rejected_line."),
-    spool_max: str = typer.Option("1Gi", "--spool-max", metavar="SIZE", help="What may wait on disk."),
-    held_max: str = typer.Option("2Gi", "--held-max", metavar="SIZE", help="Deleted files that are not read yet are held open up to this."),
-    rate_limit: str = typer.Option("0", "--rate-limit", metavar="SIZE", help="Bytes a second of each pod. 0: none."),
+    format: str = shared.FORMAT,
+    frame: str = shared.FRAME,
+    containers: str = shared.CONTAINERS,
+    namespaces: str = shared.NAMESPACES,
+    selector: str = shared.SELECTOR,
+    kubernetes: bool = shared.KUBERNETES,
+    kubeconfig: Path = shared.KUBECONFIG,
+    mesh_config: str = shared.MESH_CONFIG,
+    exclude: list[str] = shared.EXCLUDE,
+    probes: bool = shared.PROBES,
+    sample: list[str] = shared.SAMPLE,
+    redact: str = shared.REDACT,
+    output: shared.Output = shared.OUTPUT,
+    max_line: str = shared.MAX_LINE,
+    spool_max: str = shared.SPOOL_MAX,
+    held_max: str = shared.HELD_MAX,
+    rate_limit: str = shared.RATE_LIMIT,
+    memory: str = shared.MEMORY,
     users: Path = typer.Option(None, "--users", metavar="FILE", help="Users with passwords and limits (TOML)."),
     readonly: bool = typer.Option(False, "--readonly", help="Clients may not change anything."),
     tls_cert: Path = typer.Option(None, "--tls-cert", metavar="FILE", help="Certificate (PEM), for https."),
@@ -41,18 +54,22 @@ def run(
     max_memory: str = typer.Option("0", "--max-memory", metavar="SIZE", help="Of all statements together; 0: most of the machine's."),
     max_queries: int = typer.Option(16, "--max-queries", min=1, help="Statements that run at once; others wait their turn."),
     max_body: str = typer.Option("1Gi", "--max-body", metavar="SIZE", help="Of one request, uncompressed."),
-    grace: float = typer.Option(10.0, "--grace", metavar="SECONDS", min=0, help="After SIGTERM or Ctrl-C: time to store what was read."),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="No progress."),
+    grace: float = shared.GRACE,
+    metrics_listen: str = shared.METRICS_LISTEN,
+    log_format: LogFormat = shared.LOG_FORMAT,
+    strict: bool = shared.STRICT,
+    quiet: bool = shared.QUIET,
 ) -> int:  # fmt: skip
     """Follow log files into an embedded store, and answer ClickHouse's HTTP interface over it, in one process.
 
-    Everything of `logproc collect --follow` and `logproc serve` holds; what one of them gives up ends both.
+    Everything of `logproc collect --follow` and `logproc serve` holds; what one of them gives up ends both, with its exit code.
 
     Examples:
 
     \b
       logproc up /var/log/pods --store /var/lib/logproc
       logproc up access.log --store /tmp/store --listen 127.0.0.1:8123
+      logproc up /var/log/pods --store /var/lib/logproc --no-probes --metrics-listen :9090
       curl 'http://127.0.0.1:8123/?query=SELECT+count()+FROM+access_log'
     """
     from logproc.lean import arrow_without_pandas
@@ -60,28 +77,25 @@ def run(
 
     arrow_without_pandas()
     keep_little()
-    from logproc.collector import Options, collector, default_state
+    from logproc.collector import default_state
     from logproc.commands.serve import announce, let_go, open_server
     from logproc.progress import Progress
-    from logproc.sizes import parse_size
     from parsers import open_parser
     from sinks import chdb, parse
 
+    url = str(parse(store))
+    options = shared.read_options(paths, state or default_state(url), locals(), follow=True, grace=grace)
     parser = open_parser(format)
     engine, server = open_server(
         store, listen, users=users, readonly=readonly, create=True, tls_cert=tls_cert, tls_key=tls_key,
         max_execution_time=max_execution_time, max_memory_usage=max_memory_usage, max_result_rows=max_result_rows,
         max_memory=max_memory, max_queries=max_queries, max_body=max_body, grace=grace,
     )  # fmt: skip
-    progress = Progress(quiet=quiet)
+    progress = Progress(quiet=quiet, format=log_format or shared.usual_log_format(follow=True))
+    began = time.monotonic()
     try:
         sink = chdb.sink(parse(store))
-        options = Options(
-            paths, state or default_state(str(parse(store))), True, containers, frame,
-            max_line=parse_size("--max-line", max_line), spool_max=parse_size("--spool-max", spool_max), grace=grace,
-            held_max=parse_size("--held-max", held_max), rate=parse_size("--rate-limit", rate_limit),
-        )  # fmt: skip
-        with collector(options, parser, sink, say=progress.say, progress=progress.step) as (pipeline, source):
+        with shared.opened(options, parser, sink, locals(), to=url, progress=progress) as (pipeline, source):
             if state is None and not quiet:
                 progress.say(f"state: {options.state}")
             collecting = Collecting(pipeline, server.stop)
@@ -90,7 +104,7 @@ def run(
                 collecting.hear_signals()
                 collecting.start()
                 try:
-                    server.run(lambda: announce(server), collecting.stop)
+                    server.run(lambda: announce(server, progress.say), collecting.stop)
                 finally:
                     collecting.end()
             finally:
@@ -98,8 +112,7 @@ def run(
     finally:
         server.close()
         let_go(engine)
-    metrics = pipeline.metrics
-    return EXIT_FINDING if metrics.dead_lines or metrics.status.lost_lines else EXIT_DONE
+    return shared.concluded(pipeline.metrics, time.monotonic() - began, locals(), say=progress.say)
 
 
 class Collecting:

@@ -98,7 +98,7 @@ def start(*args: str | Path, env: Mapping[str, str] | None = None) -> Running:
         assert process.stderr is not None
         for raw in process.stderr:
             running.said.append(raw.decode(errors="replace").rstrip("\n"))
-            if found := re.match(r"listening on (\S+)", running.said[-1]):
+            if found := re.search(r'listening on ([^\s"]+)', running.said[-1]):
                 running.url = found[1]
                 ready.set()
         ready.set()
