@@ -99,11 +99,13 @@ def test_the_schema_is_what_the_code_prints() -> None:
 def test_clickhouse_reads_the_users() -> None:
     text = re.sub(r"^--.*$", "", (DEPLOY / "clickhouse/users.sql").read_text(), flags=re.MULTILINE)
     statements = [s.strip() for s in text.split(";") if s.strip()]
-    program = "import sys, chdb; print(chdb.query('SELECT formatQuery({q:String})', 'CSV', params={'q': sys.argv[1]}))"
-    for statement in statements:
-        done = subprocess.run([sys.executable, "-c", program, statement], capture_output=True, text=True, check=False)
-        assert done.returncode == 0, f"{statement}: {done.stderr}"
-        assert statement.split()[0] in done.stdout
+    program = (
+        "import sys, chdb\n"
+        "for q in sys.argv[1:]: print(chdb.query('SELECT formatQuerySingleLine({q:String})', 'TSVRaw', params={'q': q}), end='')"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *statements], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()] == [s.split()[0] for s in statements]
 
     assert not re.search(r"GRANT (ALL|INSERT)[^;]*TO logproc_reader", text)
 
