@@ -81,12 +81,17 @@ class Connection:
 
 
 def arrow_stream(rows: pa.RecordBatch, options: pa.ipc.IpcWriteOptions) -> pa.Buffer:
-    """One record batch as an Arrow IPC stream, with "" for words that are missing, as the tables have them."""
-    rows = _with_all_words(rows)
+    """One record batch as an Arrow IPC stream, see `write_stream`."""
     out = pa.BufferOutputStream()
+    write_stream(rows, out, options)
+    return out.getvalue()
+
+
+def write_stream(rows: pa.RecordBatch, out: pa.NativeFile, options: pa.ipc.IpcWriteOptions) -> None:
+    """Write one record batch as an Arrow IPC stream, with "" for words that are missing, as the tables have them."""
+    rows = _with_all_words(rows)
     with pa.ipc.new_stream(out, rows.schema, options=options) as writer:
         writer.write_batch(rows)
-    return out.getvalue()
 
 
 def _with_all_words(rows: pa.RecordBatch) -> pa.RecordBatch:
