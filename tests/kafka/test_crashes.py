@@ -1,0 +1,142 @@
+"""Collector, loader and broker, each killed again and again while rows flow; `logproc audit` says what became of the rows.
+
+`CRASHES` and `CRASH_REQUESTS` set how many of each, and how much traffic; `pytest -s` shows what the audit has said.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from logproc.broker import Broker
+from logproc.topic_settings import Wanted, apply
+from logproc.urls import Url
+from tests.bench import data
+from tests.cli import LOGPROC, environment, output, run
+from tests.kafka.broker import Kafka
+from tests.kafka.conftest import require_broker
+
+CRASHES = int(os.environ.get("CRASHES", "20"))
+REQUESTS = int(os.environ.get("CRASH_REQUESTS", "250000"))
+"""A request is about nine lines: 2 million lines."""
+
+
+@dataclass(slots=True)
+class Writer:
+    """Kubelet log files that grow: `append` adds the next share of the lines of some that are complete."""
+
+    source: Path
+    target: Path
+    shares: int
+    lines: int = 0
+    share: int = 0
+
+    def append(self) -> None:
+        """Add a share to each file, cut where a line ends."""
+        self.share += 1
+        for number, path in enumerate(sorted(self.source.rglob("istio-proxy/0.log*"))):
+            if path.suffix != ".gz":
+                self._append(path, number)
+
+    def _append(self, path: Path, number: int) -> None:
+        pod = path.parent.parent.name[:-3] + f"{number:03d}"
+        copy = self.target / pod / path.parent.name / "0.log"
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        size = path.stat().st_size
+        with path.open("rb") as source, copy.open("ab") as target:
+            source.seek(target.tell())
+            more = source.read(max(size * self.share // self.shares - target.tell(), 0)) + source.readline()
+            target.write(more)
+            self.lines += more.count(b"\n")
+
+
+class Victim:
+    """A command that runs until it is killed."""
+
+    def __init__(self, log: Path, *arguments: str | Path) -> None:
+        self._arguments, self._log = [*LOGPROC, *map(str, arguments)], log
+        self.kills = 0
+        self.process = self._start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        out: BinaryIO
+        with self._log.open("ab") as out:
+            return subprocess.Popen(self._arguments, stdout=out, stderr=out, env=environment())
+
+    def crash(self) -> None:
+        """SIGKILL, and another one in its place."""
+        self.end()
+        self.kills += 1
+        self.process = self._start()
+
+    def end(self) -> None:
+        """SIGKILL."""
+        assert self.process.poll() is None, "it ended by itself: " + self._log.read_text()[-2000:]
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Kafka]:
+    require_broker()
+    made = Kafka(tmp_path / "kafka")
+    made.start()
+    yield made
+    made.kill()
+
+
+@pytest.mark.long
+def test_crashes_of_collector_loader_and_broker_while_rows_flow(broker: Kafka, tmp_path: Path) -> None:
+    url = f"kafka://{broker.address}/logproc"
+    of_url = Broker.of(Url.parse(url))
+    with of_url.admin() as admin:
+        apply(admin, of_url, of_url.topic, Wanted(partitions=1))
+    pods, state, store = tmp_path / "pods", tmp_path / "state", tmp_path / "store"
+    whom = ["collector", "loader", "broker"] * CRASHES
+    order = random.Random(7)
+    order.shuffle(whom)
+    writer = Writer(data.pods(REQUESTS), pods, len(whom) + 1)
+    writer.append()
+    collect = ("collect", pods, "--to", url, "--state", state)
+    load = ("load", url, "--to", f"chdb://{store}", "--group", "g")
+    collector = Victim(tmp_path / "collector.log", *collect, "--follow", "-q")
+    loader = Victim(tmp_path / "loader.log", *load, "--session", "2", "--seconds", "0.3", "-q")
+    began = time.monotonic()
+    try:
+        for name in whom:
+            writer.append()
+            time.sleep(order.uniform(0.2, 2.5))
+            if name == "broker":
+                broker.kill()
+                broker.start()
+            else:
+                (collector if name == "collector" else loader).crash()
+    finally:
+        took = time.monotonic() - began
+        collector.end()
+        loader.end()
+
+    sent = json.loads(output(*collect, "--no-follow", "-q", "-o", "json", timeout=600))
+    loaded = json.loads(output(*load, "--until-idle", "3", "-q", "-o", "json", timeout=600))
+    audit = run("audit", "--store", str(store), "--state", state, "--files", pods, timeout=600)
+
+    said = audit.stdout.decode()
+    print(
+        f"\n{CRASHES} crashes each of collector, loader and broker in {took:.0f} s; {writer.lines:,} lines written, "
+        f"{sent['lines']:,} of them read and {loaded['lines']:,} loaded after the last crash\n$ logproc audit\n{said}",
+        file=sys.stderr,
+    )
+    assert audit.returncode == 0, said
+    assert f" {writer.lines:,} lines read = " in said
+    assert "no line is missing, none is stored twice" in said
+    assert sent["lines"] < writer.lines, "all was read after the crashes, none while they came"
