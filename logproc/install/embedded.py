@@ -15,10 +15,9 @@ LISTEN = "127.0.0.1:8123"
 """Reached by `kubectl port-forward` and `kubectl exec` alone, so that nobody needs a password."""
 
 RESOURCES = parts.Resources(cpu="250m", memory="768Mi", cpu_limit="2", memory_limit="3Gi")
-_PING = f"import urllib.request as r; r.urlopen('http://{LISTEN}/ping', timeout=5)"
 
 
-def settings(choice: Choice) -> dict[str, dict[str, Any]]:  # noqa: ARG001  as the other parts have it
+def settings(choice: Choice) -> dict[str, dict[str, Any]]:
     """The settings file."""
     return {
         "up": {
@@ -27,6 +26,9 @@ def settings(choice: Choice) -> dict[str, dict[str, Any]]:  # noqa: ARG001  as t
             "spool-max": "256Mi",
             "max-memory": "2Gi",
             "grace": 15,
+            "mesh-config": choice.mesh_config,
+            "metrics-listen": f":{parts.METRICS_PORT}",
+            "log-format": "json",
         }
     }
 
@@ -36,11 +38,9 @@ def daemonset(choice: Choice) -> Object:
     made = node_agent.daemonset(choice)
     made["metadata"] = parts.metadata(NAME, COMPONENT, choice.namespace)
     made["spec"]["selector"] = {"matchLabels": parts.labels(COMPONENT)}
-    made["spec"]["template"]["metadata"] = {"labels": parts.pod_labels(COMPONENT)}
-    probe = {"exec": {"command": ["python", "-c", _PING]}, "periodSeconds": 30, "timeoutSeconds": 10}
+    made["spec"]["template"]["metadata"]["labels"] = parts.pod_labels(COMPONENT)
     pod = made["spec"]["template"]["spec"]
     pod["serviceAccountName"] = NAME
-    pod["automountServiceAccountToken"] = False
     del pod["priorityClassName"]
     pod["volumes"] = node_agent.volumes(NAME)
     pod["containers"] = [
@@ -53,10 +53,10 @@ def daemonset(choice: Choice) -> Object:
                 *node_agent.environment(),
                 {"name": "LOGPROC_STORE", "value": f"clickhouse://default@{LISTEN}/logproc"},
             ],
+            "ports": parts.metrics_port(),
             "resources": RESOURCES.rendered(),
             "securityContext": node_agent.security(),
-            "readinessProbe": probe,
-            "livenessProbe": probe | {"initialDelaySeconds": 30, "failureThreshold": 5},
+            **parts.probes(),
             "volumeMounts": node_agent.mounts(),
         }
     ]
@@ -65,11 +65,9 @@ def daemonset(choice: Choice) -> Object:
 
 def objects(choice: Choice) -> list[Object]:
     """All of it, but the namespace."""
-    closed = parts.network_policy(NAME, COMPONENT, choice.namespace, [], api=False)
-    closed["spec"] |= {"ingress": [], "egress": []}
     return [
-        parts.service_account(NAME, COMPONENT, choice.namespace, token=False),
+        *node_agent.access(choice, NAME, COMPONENT),
         parts.settings_map(NAME, COMPONENT, choice.namespace, settings(choice)),
         daemonset(choice),
-        closed,
+        parts.network_policy(NAME, COMPONENT, choice.namespace, [], api=True),
     ]

@@ -203,11 +203,12 @@ def test_rights_are_no_more_than_reading_pods_and_one_config_map() -> None:
             "verbs": ["get", "list", "watch"],
         },
     ]
-    assert rules(objects("loader")) == rules(objects("sidecar")) == rules(objects("minikube")) == []
+    assert rules(objects("minikube")) == rules(objects("kafka")) == rules(objects("direct"))
+    assert rules(objects("loader")) == rules(objects("sidecar")) == []
 
 
 def test_what_asks_nobody_has_no_token() -> None:
-    for name in ("loader", "sidecar", "sidecar-plain", "minikube"):
+    for name in ("loader", "sidecar", "sidecar-plain"):
         for _, spec in workloads(objects(name)):
             assert spec["automountServiceAccountToken"] is False
 
