@@ -58,3 +58,15 @@ def test_the_architecture_page_names_files_that_exist() -> None:
     for name in set(re.findall(r"`((?:parsers|sinks|sql|tests|logproc)/[\w/]+\.\w+|[a-z_]+\.py)`", page)):
         found = [ROOT / name, ROOT / "logproc" / name]
         assert any(path.exists() for path in found), name
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)]*))?\)", page.read_text()):
+        if link.startswith("http"):
+            continue
+        target = page.parent / link if link else page
+        assert target.exists(), link
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text(), re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}, anchor

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from logproc import main
-from logproc.install import bundle, kustomize
+from logproc.install import bundle, kustomize, sidecar
 from logproc.settings import command_defaults
 from tests.deploy import pod_security
 from tests.deploy.api_types import unknown_fields
@@ -240,3 +240,15 @@ def test_the_network_policy_opens_the_ports_of_the_urls() -> None:
     (policy,) = (o for o in objects("agent to kafka without login") if o["kind"] == "NetworkPolicy")
 
     assert {"ports": [{"protocol": "TCP", "port": 9092}, {"protocol": "TCP", "port": 9093}]} in policy["spec"]["egress"]
+
+
+def test_what_turns_access_logs_on_fits_the_collectors() -> None:
+    found = {p.stem: yaml.safe_load(p.read_text()) for p in (FOLDER / "istio").glob("*.yaml")}
+
+    assert {o["kind"] for o in found.values()} == {"Telemetry", "IstioOperator", "ServiceMeshControlPlane"}
+    assert found["mesh-config-sidecar"]["spec"]["meshConfig"]["accessLogFile"] == sidecar.LOG
+    assert sidecar.LOG in (FOLDER / "istio" / "telemetry-sidecar.yaml").read_text()
+    smcp = found["openshift-service-mesh-2"]["metadata"]
+    assert CHOICES["openshift"].mesh_config == f"{smcp['namespace']}/istio-{smcp['name']}"
+    pages = "".join(p.read_text() for p in (FOLDER.parent.parent / "docs").rglob("*.md"))
+    assert all(f"{name}.yaml" in pages for name in found)
