@@ -109,7 +109,8 @@ class FileSource:
                 taken += len(chunk.data)
                 tail.lag.take(chunk.span.end - chunk.span.start)
                 self._rates.took(tail.pod, len(chunk.data))
-                self._make_ready(tail)
+                if not (tail.readers and tail.readers[0].waits):
+                    self._make_ready(tail)
         if self._ends and limit:
             chunks += self._ends
             self._ends = []
@@ -136,13 +137,15 @@ class FileSource:
                 self._leave(tail, reader)
                 continue
             complete = reader.read_before() or (not self._follow and not reader.gzipped and reader.offset >= reader.end)
+            file_id = reader.file_id
             chunk = None if complete else reader.take(final=final)
             if chunk is not None:
                 span = chunk.span
                 self._positions[span.file_id] = Position(span.end, span.first_line + span.lines)
                 tail.last = Span(span.file_id, span.end, span.end, span.first_line + span.lines, 0)
                 return chunk
-            if reader.file_id is None:  # truncated in this moment: it is another file now
+            if reader.file_id is None:
+                self._look_for_copies(reader, file_id)
                 continue
             if not final:
                 return None
@@ -239,7 +242,8 @@ class FileSource:
         if modified != reader.checked:
             self._open[reader.device_inode].stirs = True
             reader.checked, reader.quiet_polls, reader.waits = modified, 0, False
-            if reader.file_id is not None and not reader.same_file():
+            # Where it has grown, reading finds out whether it is still the same file.
+            if reader.file_id is not None and modified[0] <= reader.offset and not reader.same_file():
                 self._restart(reader)
             self._make_ready(tail)
         elif not reader.waits:
@@ -250,11 +254,16 @@ class FileSource:
                 self._make_ready(tail)
 
     def _restart(self, reader: LogReader) -> None:
-        """The file was truncated: it is another file from here on. A copy of the old one that was taken for it is looked at again."""
-        site = self._open[reader.device_inode]
-        site.left = {inode: file for inode, file in site.left.items() if file.file_id != reader.file_id}
-        site.place.look_again()
+        """The file was truncated: it is another file from here on."""
+        file_id = reader.file_id
         reader.forget_identity()
+        self._look_for_copies(reader, file_id)
+
+    def _look_for_copies(self, reader: LogReader, file_id: int | None) -> None:
+        """Look again at a copy of the file that was truncated, left because it was taken for that."""
+        site = self._open[reader.device_inode]
+        site.left = {inode: file for inode, file in site.left.items() if file.file_id != file_id}
+        site.place.look_again()
 
     def _arrange(self, site: Site, files: Sequence[LogFile]) -> None:
         """Bring the queues in line with what is on disk at one place."""

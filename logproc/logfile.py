@@ -218,12 +218,18 @@ class LogReader:
         return self.gzipped and self.offset > 0 and self.offset % (1 << 32) == self.content.size()
 
     def take(self, *, final: bool) -> Chunk | None:
-        """The next whole lines, at most one turn; None when there are none (then `waits` is set).
+        """The next whole lines, at most one turn; None when there are none (then `waits` is set), or when it is another file now.
 
+        `waits` is set also where they are all that the last poll saw: there is nothing more before the file grows.
         `final`: the file does not grow any more, so its end is the end of a line.
         """
-        start = self.offset
-        data = self.content.read_at(start, self._turn_bytes)
+        start, count = self.offset, self._turn_bytes
+        # What the last poll saw is asked for and no more: the end need not be looked for by a read that finds nothing.
+        seen = self.checked[0] - start
+        if not final and 0 < seen < count:
+            count = seen
+        data = self.content.read_at(start, count)
+        at_end = not final and len(data) >= seen
         cut = data.rfind(b"\n") + 1
         oversized: tuple[tuple[int, int], ...] = ()
         end = start + cut
@@ -233,13 +239,14 @@ class LogReader:
             data, end = self._unfinished(data, final=final)
         else:
             data, end, oversized = self._long_line(final=final)
+        if not self.same_file():
+            # Truncated since the last look: these bytes may be of another file, or a mixture of two.
+            self.forget_identity()
+            return None
         if not data:
             self.waits = True
             return None
-        if not self.same_file():
-            # Truncated between two looks: these bytes may be a mixture of two files.
-            self.forget_identity()
-            return None
+        self.waits = at_end
         lines = 1 if oversized else int(np.count_nonzero(np.frombuffer(data, np.uint8) == 10))
         span = Span(self.file_id or 0, start, end, self.line, lines)
         self.offset, self.line, self._scanned = end, self.line + lines, 0
