@@ -72,3 +72,30 @@ def test_tables_are_merged_in_the_order_given(lines: list[tuple[str, str]]) -> N
 
     assert [(r["table"], r.get("path", r.get("message"))) for r in read] == lines
     assert [r["line"] for r in read] == list(range(len(lines)))
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.one_of(st.none(), st.binary(min_size=16, max_size=16)),
+            st.one_of(st.none(), st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))),
+            st.one_of(st.none(), st.text()),
+            st.one_of(st.none(), st.integers(0, 2**32 - 1)),
+        ),
+        max_size=6,
+    ),
+    st.integers(0, 3),
+)
+def test_each_value_reads_back_as_it_was_and_a_slice_as_its_rows(
+    values: list[tuple[bytes | None, datetime | None, str | None, int | None]], first: int
+) -> None:
+    names = ("request_id", "timestamp", "user_agent", "duration_ms")
+    batch = rows_of(*({"line": n} | dict(zip(names, row, strict=True)) for n, row in enumerate(values)))
+
+    read = [json.loads(text) for text in rows_as_json("access_log", batch)]
+
+    for row, (identity, at, agent, duration) in zip(read, values, strict=True):
+        assert row.get("request_id") == (str(uuid.UUID(bytes=identity)) if identity is not None else None)
+        assert row.get("timestamp") == (f"{at:%Y-%m-%dT%H:%M:%S.%fZ}".rjust(27, "0") if at is not None else None)
+        assert (row.get("user_agent"), row.get("duration_ms")) == (agent, duration)
+    assert [json.loads(text) for text in rows_as_json("access_log", batch.slice(first))] == read[first:]
