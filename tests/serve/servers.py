@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.message import Message
 from pathlib import Path
+from typing import IO
 
 from tests.cli import LOGPROC, environment
 
@@ -83,13 +84,13 @@ class Running:
         return self.process.wait(timeout)
 
 
-def start(*args: str | Path, env: Mapping[str, str] | None = None) -> Running:
+def start(*args: str | Path, env: Mapping[str, str] | None = None, stdout: IO[bytes] | None = None) -> Running:
     """Start `logproc ARGS --listen 127.0.0.1:0` (unless another place is named), and wait until it answers."""
     given = [*map(str, args)]
     if "--listen" not in given:
         given += ["--listen", "127.0.0.1:0"]
     process = subprocess.Popen(
-        [*LOGPROC, *given], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment(None, env)
+        [*LOGPROC, *given], stdout=stdout or subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment(None, env)
     )
     running = Running(process)
     ready = threading.Event()
@@ -110,9 +111,11 @@ def start(*args: str | Path, env: Mapping[str, str] | None = None) -> Running:
 
 
 @contextmanager
-def serving(*args: str | Path, env: Mapping[str, str] | None = None) -> Iterator[Running]:
+def serving(
+    *args: str | Path, env: Mapping[str, str] | None = None, stdout: IO[bytes] | None = None
+) -> Iterator[Running]:
     """A server for the time of a block."""
-    running = start(*args, env=env)
+    running = start(*args, env=env, stdout=stdout)
     try:
         yield running
     finally:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from logproc.errors import ConfigError
+from logproc.errors import EXIT_GAVE_UP, ConfigError
 from logproc.serve.server import Listen
 from logproc.serve.users import Limits, hash_password, read_users
 from tests.cli import LOGPROC, environment, output, run
@@ -320,6 +320,55 @@ def test_up_answers_while_lines_stream_in(tmp_path: Path) -> None:
     output("collect", path, "--to", tmp_path / "store", "--state", tmp_path / "state", "--no-follow")
     with serving("serve", "--store", tmp_path / "store") as server:
         assert server.value("SELECT count(), uniqExact(line) FROM access_log") == "15\t15"
+
+
+def test_up_takes_the_options_of_collect_and_ends_with_its_summary(tmp_path: Path) -> None:
+    path = log(tmp_path / "access.log", 4)
+    probe = path.read_text().splitlines()[0].replace("curl/8", "kube-probe/1.31")
+    assert "kube-probe" in probe
+    path.write_text(path.read_text() + probe + "\n")
+    printed = tmp_path / "summary.json"
+    with (
+        printed.open("wb") as out,
+        serving(
+            "up", path, "--store", tmp_path / "store", "--state", tmp_path / "state",
+            "--no-probes", "--redact", "user_agent", "-o", "json", "--metrics-listen", "127.0.0.1:0", "--log-format", "json",
+            stdout=out,
+        ) as server,
+    ):  # fmt: skip
+        until(lambda: server.value("SELECT count() FROM access_log") == "4")
+        assert server.value("SELECT count() FROM access_log WHERE user_agent != ''") == "0"
+        said = [json.loads(line) for line in server.said]
+        (metrics,) = [s["message"].split()[-1] for s in said if s["message"].startswith("metrics: ")]
+        with urllib.request.urlopen(metrics, timeout=10) as page:
+            assert b"logproc" in page.read()
+        assert server.stop() == 0
+    summary = json.loads(printed.read_text())
+    assert (summary["lines"], summary["rows"]["access_log"], summary["left_out"]) == (5, 4, 1)
+
+
+def test_up_refuses_options_before_it_makes_a_store(tmp_path: Path) -> None:
+    path = log(tmp_path / "access.log", 1)
+    said = refused(
+        "up", path, "--store", tmp_path / "store", "--exclude", "response_cod = 1", "--listen", "127.0.0.1:0"
+    )
+    assert "response_cod" in said
+    assert "-l needs the Kubernetes API" in refused(
+        "up", path, "--store", tmp_path / "store", "-l", "app=x", "--no-kubernetes", "--listen", "127.0.0.1:0"
+    )
+
+
+def test_a_collector_that_gives_up_ends_up_with_its_code(tmp_path: Path) -> None:
+    path = log(tmp_path / "access.log", 5)
+    state = tmp_path / "state"
+    with serving("up", path, "--store", tmp_path / "store", "--state", state) as server:
+        until(lambda: server.value("SELECT count() FROM access_log") == "5")
+        # What the store refuses for good cannot be put aside either: there is a file where its folder should be.
+        (state / "dead_letter").write_text("")
+        assert server.ask("ALTER TABLE access_log ADD CONSTRAINT five CHECK line < 5").status == 200
+        log(path, 5, 5)
+        assert server.process.wait(60) == EXIT_GAVE_UP
+    assert any("cannot be put aside" in line for line in server.said), server.said
 
 
 def test_up_is_refused_as_its_parts_are(tmp_path: Path) -> None:
