@@ -12,6 +12,7 @@ import re
 import socket
 import ssl
 import struct
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ OPTIONS = ("tls", "ca", "cert", "key", "sasl")
 MECHANISMS = {"plain": "PLAIN", "scram-sha-256": "SCRAM-SHA-256", "scram-sha-512": "SCRAM-SHA-512"}
 DEFAULT_PORT = 9092
 CONNECT_SECONDS = 10.0
+SECOND_LOOK_SECONDS = 1.0
 
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,249}")
 _OLDEST_PRODUCE = 7
@@ -147,7 +149,7 @@ class Broker:
         failures: list[LogprocError] = []
         for host, port in self.servers:
             try:
-                versions = self._versions(host, port)
+                versions = self._versions_at_last(host, port)
             except LogprocError as error:
                 failures.append(error)
                 continue
@@ -155,6 +157,16 @@ class Broker:
                 raise ConfigError(f"{self.place}: the broker is too old", "logproc needs Kafka 2.1 or newer")
             return
         raise next((e for e in failures if isinstance(e, ConfigError)), failures[0])
+
+    def _versions_at_last(self, host: str, port: int) -> dict[int, int]:
+        """As `_versions`. A broker that is killed in mid-answer looks like none, so that is believed when it is so again."""
+        try:
+            return self._versions(host, port)
+        except ConfigError as error:
+            if not isinstance(error.__cause__, NoKafkaError | ssl.SSLEOFError):
+                raise
+        time.sleep(SECOND_LOOK_SECONDS)
+        return self._versions(host, port)
 
     def _versions(self, host: str, port: int) -> dict[int, int]:
         """Ask one server for its API versions: the newest it knows of each request."""

@@ -65,7 +65,6 @@ class Victim:
 
     def __init__(self, log: Path, *arguments: str | Path) -> None:
         self._arguments, self._log = [*LOGPROC, *map(str, arguments)], log
-        self.kills = 0
         self.process = self._start()
 
     def _start(self) -> subprocess.Popen[bytes]:
@@ -75,15 +74,10 @@ class Victim:
 
     def crash(self) -> None:
         """SIGKILL, and another one in its place."""
-        self.end()
-        self.kills += 1
-        self.process = self._start()
-
-    def end(self) -> None:
-        """SIGKILL."""
         assert self.process.poll() is None, "it ended by itself: " + self._log.read_text()[-2000:]
         self.process.kill()
         self.process.wait()
+        self.process = self._start()
 
 
 @pytest.fixture
@@ -123,8 +117,10 @@ def test_crashes_of_collector_loader_and_broker_while_rows_flow(broker: Kafka, t
                 (collector if name == "collector" else loader).crash()
     finally:
         took = time.monotonic() - began
-        collector.end()
-        loader.end()
+        collector.process.kill()
+        loader.process.kill()
+    collector.process.wait()
+    loader.process.wait()
 
     sent = json.loads(output(*collect, "--no-follow", "-q", "-o", "json", timeout=600))
     loaded = json.loads(output(*load, "--until-idle", "3", "-q", "-o", "json", timeout=600))
