@@ -60,16 +60,17 @@ class FrameColumns:
         self.names = tuple(dict.fromkeys(n for i in self.wanted for n in word_columns(frame.fields[i], "")))
         self.time = frame.fields.index("time") if "time" in frame.fields else None
         self._words = _words(frame)
+        self._beginnings = _beginnings(frame)
 
     def may_begin(self, data: bytes, starts: npt.NDArray[np.signedinteger[Any]]) -> npt.NDArray[np.bool_]:
         """Which of the lines that start there can have the frame, by their first two bytes; `split` tells for sure."""
         content = np.frombuffer(data, np.uint8)
         found = np.ones(len(starts), bool)
-        for i, some in enumerate(_BEGINNINGS.get(self.frame.fields[0], ()) if self.frame.fields else ()):
-            if some:
-                known = np.zeros(256, bool)
-                known[list(some)] = True
-                found &= known[content[np.minimum(starts + i, len(content) - 1)]]
+        if not len(starts):
+            return found
+        for i, known in self._beginnings:
+            places = np.minimum(starts + i, len(content) - 1) if i else starts
+            found &= known.take(content.take(places))
         return found
 
     def from_words(self, words: dict[int, Array]) -> dict[str, Array]:
@@ -103,6 +104,18 @@ class FrameColumns:
                 for i in self.wanted
             }
         )
+
+
+@lru_cache(64)
+def _beginnings(frame: Frame) -> list[tuple[int, npt.NDArray[np.bool_]]]:
+    """Which bytes can stand at the first places of a line; places where any can are left out."""
+    found = []
+    for i, some in enumerate(_BEGINNINGS.get(frame.fields[0], ()) if frame.fields else ()):
+        if some:
+            known = np.zeros(256, bool)
+            known[list(some)] = True
+            found.append((i, known))
+    return found
 
 
 @lru_cache(64)
