@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple
 
 from parsers.exact import exact_pattern
@@ -47,10 +48,8 @@ class StrictReader:
         self.fields: tuple[Field, ...] = tuple(p for p in self.parts if isinstance(p, Field))
         self.quotes = sum(p.count('"') for p in self.parts if isinstance(p, str))
         self.blocks = _blocks(self.parts)
-        self._exact = exact_pattern(self.parts)
         self.pattern = b"|".join(b.pattern.pattern for b in self.blocks)
         """The same for formats that print the same shapes."""
-        self._first = _first_places(self.blocks)
         # The free fields are the groups before each block but the first, the fields of a block the groups behind them.
         backwards: list[_Behind] = []
         group = self.blocks[0].fields
@@ -65,6 +64,15 @@ class StrictReader:
         self._ends_free = bool(backwards) and backwards[-1].literal is not None
         # One that stands at the line's end and has no field has no other place.
         self._backwards = tuple(b for b in reversed(backwards) if b is not backwards[-1] or b.literal is None)
+
+    # Compiled when they are first needed: most known formats are none that lines have.
+    @cached_property
+    def _exact(self) -> re.Pattern[bytes] | None:
+        return exact_pattern(self.parts)
+
+    @cached_property
+    def _first(self) -> re.Pattern[bytes]:
+        return _first_places(self.blocks)
 
     def spans(self, line: bytes) -> tuple[Spans, str] | None:
         """Where the fields of a line (without its newline) stand, and why it is doubtful ('' for a sure line); None: it does not fit."""
