@@ -140,6 +140,10 @@ class TopicFeed:
         self._consumer.close()
 
 
+MOST_ROWS = 300_000
+"""Of one table in one answer; more than one insert has."""
+
+
 class StoreFeed:
     """Rows that are newly stored, asked for twice a second."""
 
@@ -152,6 +156,8 @@ class StoreFeed:
         self._asked_at = 0.0
         self._from = 0 if since is None else int(since.timestamp() * 1e6)
         self._seen: dict[tuple[int, int], int] = {}
+        self._before: dict[tuple[int, int], int] = {}
+        self._crowded: set[str] = set()
         self._done = False
         self._began = False
 
@@ -171,6 +177,8 @@ class StoreFeed:
         self._began = True
         self._done = not self._follow
         fresh = {name: self._unseen(batch) for name, batch in tables.items() if batch.num_rows}
+        self._seen.update(self._before)
+        self._before.clear()
         return rows_of(fresh)
 
     def _first(self) -> dict[str, pa.RecordBatch]:
@@ -188,21 +196,40 @@ class StoreFeed:
             if self._last
         }
         self._from = newest + 1
+        self._pass_over(newest)
         if not tables:
             return {}
         times = sorted((t for b in tables.values() for t in own_times(_bare(b)).tolist()), reverse=True)[: self._last]
         least = times[-1] if times else 0
         return {name: b.filter(pa.array(own_times(_bare(b)) >= least)) for name, b in tables.items() if b.num_rows}
 
+    def _pass_over(self, newest: int) -> None:
+        """Rows that were stored before, of the time that is asked for again for late ones: they are not new."""
+        begin = max(newest - LATE_SECONDS * 10**6, 0)
+        for name in ROW_TABLES:
+            found = self._ask(
+                f"SELECT file_id, line, toUnixTimestamp64Micro(received_at) AS t FROM {name} WHERE received_at BETWEEN"
+                f" fromUnixTimestamp64Micro({begin}, 'UTC') AND fromUnixTimestamp64Micro({newest}, 'UTC')"
+            )
+            if found.num_rows:
+                files, lines, times = (found.column(i).to_pylist() for i in range(3))
+                keys: list[Any] = list(zip(files, lines, strict=True))
+                stored: list[Any] = times
+                self._before.update(zip(keys, stored, strict=True))
+
     def _newer(self, name: str) -> pa.RecordBatch:
-        begin = max(self._from - (LATE_SECONDS * 10**6 if self._began else 0), 0)
-        return _batch(
+        again = LATE_SECONDS * 10**6 if self._began and name not in self._crowded else 0
+        begin = max(self._from - again, 0)
+        found = _batch(
             self._ask(
                 f"SELECT * FROM {name} WHERE received_at >= fromUnixTimestamp64Micro({begin}, 'UTC')"
-                " ORDER BY timestamp LIMIT 100000"
+                f" ORDER BY received_at LIMIT {MOST_ROWS}"
             ),
             name,
         )
+        # So many rows in the time that is asked for again that those after it do not fit: it is left out once.
+        (self._crowded.add if found.num_rows >= MOST_ROWS else self._crowded.discard)(name)
+        return found
 
     def _unseen(self, batch: pa.RecordBatch) -> pa.RecordBatch:
         """Rows that were not handed on yet; what is older than the overlap is forgotten."""

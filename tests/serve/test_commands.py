@@ -371,6 +371,32 @@ def test_a_collector_that_gives_up_ends_up_with_its_code(tmp_path: Path) -> None
     assert any("cannot be put aside" in line for line in server.said), server.said
 
 
+def test_tail_follows_what_another_process_stores(tmp_path: Path) -> None:
+    path = log(tmp_path / "access.log", 3)
+    with serving("up", path, "--store", tmp_path / "store", "--state", tmp_path / "state") as server:
+        until(lambda: server.value("SELECT count() FROM access_log") == "3")
+        place = f"clickhouse://default@127.0.0.1:{server.port}/logproc"
+        tail = subprocess.Popen(
+            [*LOGPROC, "tail", place, "--tail", "2", "-o", "{path} {code}"],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment(None, None),
+        )  # fmt: skip
+        try:
+            assert tail.stdout is not None
+            assert [tail.stdout.readline() for _ in range(2)] == [b"/reviews/1 200\n", b"/reviews/2 200\n"]
+            for first in range(3, 9, 2):
+                log(path, 2, first)
+                assert [tail.stdout.readline() for _ in range(2)] == [
+                    b"/reviews/%d 200\n" % (first + n) for n in (0, 1)
+                ]
+            tail.send_signal(signal.SIGINT)
+            printed, said = tail.communicate(timeout=30)
+        finally:
+            tail.kill()
+        assert (tail.returncode, printed) == (0, b"")
+        assert b"8 shown" in said
+        assert server.stop() == 0
+
+
 def test_up_is_refused_as_its_parts_are(tmp_path: Path) -> None:
     path = log(tmp_path / "access.log", 5)
     with socket.create_server(("127.0.0.1", 0)) as taken:
