@@ -178,7 +178,7 @@ def run(
             feed.close()
             shows.close()
     further = getattr(feed, "sentence", lambda: "")()
-    if stop.asked:
+    if stop.asked or tally.unseen:
         _tell(f"\r\x1b[K{tally.sentence(further)}" if sys.stderr.isatty() else tally.sentence(further))
     return EXIT_FINDING if summary and _failed(shows, expectations) else EXIT_DONE
 

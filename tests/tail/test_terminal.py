@@ -163,6 +163,24 @@ def test_matches_are_marked(log: Path) -> None:
     assert b"\x1b[1;30;43mcatalogue\x1b[0m" in shown.raw
 
 
+def test_what_is_too_fast_for_the_display_is_counted(tmp_path: Path) -> None:
+    log = tmp_path / "access.log"
+    count = 60_000
+    log.write_text("".join(inbound(n) + "\n" for n in range(count)))
+    with terminal(log, "--tail", "-1", "--no-follow") as shown:
+        shown.end()
+        said = shown.raw.decode().replace("\r\n", " ")
+    found = re.search(r"([0-9,]+) lines in [0-9]+ s, ([0-9,]+) shown; ([0-9,]+) too fast for the display", said)
+    assert found is not None, said[-300:]
+    lines, printed, unseen = (int(text.replace(",", "")) for text in found.groups())
+    assert lines == count
+    assert printed + unseen == count
+    assert said.count(" GET ") == printed
+
+    everything = cli.output("tail", log, "--tail", "-1", "--no-follow").splitlines()
+    assert len(everything) == count, "a file or a pipe gets every line"
+
+
 def test_the_summary_sorts_by_keys_and_stays(tmp_path: Path) -> None:
     log = tmp_path / "access.log"
     lines = [outbound(n, subset="beta" if n % 5 == 0 else "original") for n in range(50)]
