@@ -6,8 +6,8 @@ import pytest
 
 from logproc.errors import ConfigError
 from sinks import compare, ddl
-from sinks.connection import ONE_BLOCK
-from sinks.tables import ROLLUP, rollup_select
+from sinks.connection import ONE_BLOCK, quoted
+from sinks.tables import ROLLUP, Layout, rollup_select
 from tests.batches import batch, expected, span
 from tests.chdb_store import Database
 
@@ -15,17 +15,41 @@ RECORDED = Path(__file__).parent / "recorded"
 FILE = 7
 
 
-@pytest.fixture
-def old(database: Database) -> Database:
-    """A store as version 1 made it, with rows that version 1 counted in its rollup."""
-    for statement in (RECORDED / "version_1.sql").read_text().split(";\n"):
+def made_by(version: int, database: Database) -> Database:
+    """A store as that version made it, with rows that it counted in its rollup."""
+    for statement in (RECORDED / f"version_{version}.sql").read_text().split(";\n"):
         if statement.strip():
-            database.connection.command(statement.replace("`logproc`", ddl.quoted(database.name)))
+            database.connection.command(statement.replace("`logproc`", quoted(database.name)))
     written = batch(0, [span(FILE, 0, 40)])
     for table, rows in written.tables.items():
-        database.connection.insert(ddl.quoted(database.name, table), rows, ONE_BLOCK, "")
-    assert ddl.version_of(database.connection, database.name) == 1
+        database.connection.insert(quoted(database.name, table), rows, ONE_BLOCK, "")
+    assert ddl.version_of(database.connection, database.name) == version
     return database
+
+
+@pytest.fixture
+def old(database: Database) -> Database:
+    return made_by(1, database)
+
+
+def test_every_version_there_was_is_recorded() -> None:
+    assert {p.stem for p in RECORDED.glob("*.sql")} == {f"version_{n + 1}" for n in range(ddl.VERSION)}
+
+
+@pytest.mark.parametrize("version", range(1, ddl.VERSION + 1))
+def test_a_recorded_store_becomes_what_is_made_now_and_goes_on(database: Database, version: int) -> None:
+    recorded = made_by(version, database)
+    sink = recorded.sink()
+    sink.write(batch(0, [span(FILE, 0, 40)]))
+    sink.write(batch(1, [span(FILE, 40, 80)]))
+
+    assert ddl.version_of(recorded.connection, recorded.name) == ddl.VERSION
+    assert compare.differences(recorded.connection, recorded.name) == []
+    assert recorded.stored_lines(FILE) == expected(FILE, 80)
+    assert recorded.rollup_difference() == 0
+    assert recorded.value(f"SELECT count() AS n FROM ({rollup_select(recorded.name)})") == recorded.value(
+        f"SELECT count() AS n FROM (SELECT 1 FROM {{db}}.{ROLLUP} FINAL)"
+    )
 
 
 def test_a_store_of_version_1_becomes_what_is_made_now_and_keeps_its_rows(old: Database) -> None:
@@ -41,23 +65,11 @@ def test_a_store_of_version_1_becomes_what_is_made_now_and_keeps_its_rows(old: D
     assert ddl.apply(old.connection, old.name) == []
 
 
-def test_rows_go_on_after_the_upgrade(old: Database) -> None:
-    sink = old.sink()
-    sink.write(batch(0, [span(FILE, 0, 40)]))
-    sink.write(batch(1, [span(FILE, 40, 80)]))
-
-    assert old.stored_lines(FILE) == expected(FILE, 80)
-    assert old.rollup_difference() == 0
-    assert old.value(f"SELECT count() AS n FROM ({rollup_select(old.name)})") == old.value(
-        f"SELECT count() AS n FROM (SELECT 1 FROM {{db}}.{ROLLUP} FINAL)"
-    )
-
-
 @pytest.mark.parametrize("done", [0, 1, 2, 9])
 def test_an_upgrade_that_was_killed_is_finished_by_the_next(old: Database, done: int) -> None:
     (upgrade,) = (u for u in ddl.UPGRADES if u.version == 2)
-    statements = upgrade.statements(old.name, ddl.Layout())
-    for statement in [*statements, *ddl.create(old.name, ddl.Layout())][:done]:
+    statements = upgrade.statements(old.name, Layout())
+    for statement in [*statements, *ddl.create(old.name, Layout())][:done]:
         old.connection.command(statement)
 
     assert ddl.version_of(old.connection, old.name) == 1, "the version is written last"
