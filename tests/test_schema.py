@@ -98,10 +98,14 @@ def test_options_that_cannot_be(logproc: Session, args: tuple[str, str], error: 
 
 
 def test_a_store_of_a_newer_logproc_is_refused_by_all_but_check(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with Session(env={"LOGPROC_STORE": str(tmp_path_factory.mktemp("newer") / "store")}) as logproc:
+    folder = tmp_path_factory.mktemp("newer")
+    store, log = str(folder / "store"), folder / "a.log"
+    log.write_text("one line\n")
+    writing = ("collect", str(log), "--to", f"chdb://{store}", "--state", str(folder / "state"), "--no-follow")
+    with Session(env={"LOGPROC_STORE": store}) as logproc:
         assert logproc("schema", "apply").code == 0
         assert logproc("query", "INSERT INTO schema_version (version) VALUES (99)").code == 0
-        for command in (("query", "SELECT 1"), ("report", "traffic"), ("schema", "apply")):
+        for command in (("query", "SELECT 1"), ("report", "traffic"), ("schema", "apply"), ("audit",), writing):
             said = logproc(*command)
             assert said.code == 2
             assert "its tables have version 99, this logproc writes version 2" in said.err
