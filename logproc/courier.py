@@ -12,6 +12,7 @@ from logproc import ledger
 from logproc.errors import LogprocError, Rejected, Unavailable
 from logproc.metrics import Metrics
 from logproc.model import LEDGER, Batch, Sink
+from logproc.sizes import count_text
 from logproc.spool import Keeper
 
 FIRST_BACKOFF_SECONDS = 0.05
@@ -143,7 +144,10 @@ class Courier:
             ) from error
         self._metrics.dead_batches += 1
         self._metrics.dead_lines += lines
-        self._say(f"error: the sink refused {lines} lines: {error}" + (f"; they are in {folder}" if folder else ""))
+        self._say(
+            f"error: the sink refused {count_text(lines, 'line')}: {error}"
+            + (f"; they are in {folder}" if folder else "")
+        )
         dead = ledger.table(batch.collector, batch.seq, self._node, batch.sealed_at, batch.spans, state="dead")
         try:
             # Under another name: the batch's own token has to stay free, for the case that it is stored later.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from logproc.logfile import LogReader
 from logproc.model import Span
 from logproc.places import Tell
-from logproc.sizes import size_text
+from logproc.sizes import count_text, size_text
 
 MAX_BYTES = 2 << 30
 MAX_FILES = 4096
@@ -95,8 +95,8 @@ class Held:
         self.lost_bytes += end - span.start
         self.lost_lines += lines
         self._tell(
-            f"error: LOST {size_text(end - span.start)}, {lines} lines of {reader.path} from line {span.first_line} on"
+            f"error: LOST {size_text(end - span.start)}, {count_text(lines, 'line')} of {reader.path} from line {span.first_line} on"
             f" (file_id {span.file_id}): deleted unread, and deleted files are held open only up to"
-            f" {size_text(self._limits.bytes)} in {self._limits.files} files (--held-max)"
+            f" {size_text(self._limits.bytes)} in {count_text(self._limits.files, 'file')} (--held-max)"
         )
         return span

@@ -8,7 +8,7 @@ from logproc.loader_metrics import LoadMetrics
 from logproc.metrics import Metrics
 from logproc.model import SourceStatus
 from logproc.progress import Progress
-from logproc.sizes import size_text
+from logproc.sizes import count_text, size_text
 
 
 class LoadProgress(Progress):
@@ -24,8 +24,8 @@ class LoadProgress(Progress):
         m = self._load
         rate = (m.lines - self._then_lines) / max(now - self._then, 1e-3)
         parts = [
-            f"{m.lines:,} lines", f"{rate:,.0f}/s", f"{m.messages:,} messages",
-            f"{len(m.settled)} partitions", f"behind {sum(m.lag.values()):,} messages", f"buffered {size_text(m.buffered_bytes)}",
+            count_text(m.lines, "line"), f"{rate:,.0f}/s", count_text(m.messages, "message"),
+            count_text(len(m.settled), "partition"), f"behind {count_text(sum(m.lag.values()), 'message')}", f"buffered {size_text(m.buffered_bytes)}",
         ]  # fmt: skip
         if m.dead_messages:
             parts.append(f"dead letters {m.dead_messages:,}")

@@ -11,7 +11,7 @@ from typing import Any
 from logproc.log import Log, LogFormat
 from logproc.metrics import Metrics
 from logproc.model import SourceStatus
-from logproc.sizes import size_text
+from logproc.sizes import count_text, size_text
 
 TERMINAL_SECONDS = 0.25
 LOG_SECONDS = 10.0
@@ -102,10 +102,10 @@ class Progress:
         then, lines, size = self._before
         seconds = max(now - then, 1e-3)
         parts = [
-            f"{read.lines:,} lines",
+            count_text(read.lines, "line"),
             f"{(read.lines - lines) / seconds:,.0f}/s",
             f"{size_text((read.bytes - size) / seconds)}/s",
-            f"{status.files} files",
+            count_text(status.files, "file"),
             f"behind {size_text(status.lag_bytes)}",
         ]
         if read.doubtful or read.rows["rejected_line"]:

@@ -1,4 +1,4 @@
-"""Sizes as people type and read them."""
+"""Sizes and counts as people type and read them."""
 
 from __future__ import annotations
 
@@ -25,3 +25,10 @@ def size_text(count: float) -> str:
             return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
         count /= 1000
     raise AssertionError
+
+
+def count_text(count: int, what: str) -> str:
+    """`1 file`, `1,200 files`, `2 batches`."""
+    if count != 1:
+        what += "es" if what.endswith(("ch", "s")) else "s"
+    return f"{count:,} {what}"

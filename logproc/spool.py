@@ -20,6 +20,7 @@ from logproc.entry import Damaged, Entry
 from logproc.errors import StateError
 from logproc.frames import Fragment
 from logproc.model import Batch, Position
+from logproc.sizes import count_text
 from logproc.state import Progress, StateFolder, StreamKey
 
 MAX_BYTES = 1 << 30
@@ -272,7 +273,7 @@ class Spool:
             missing = [seq for seq in self._sizes if seq not in self._held]
             if missing:
                 raise StateError(
-                    f"state folder {self._state.path} was removed with {len(missing)} batches that the sink does not have yet",
+                    f"state folder {self._state.path} was removed with {count_text(len(missing), 'batch')} that the sink does not have yet",
                     "start again: the files are read from their beginning, and a ClickHouse sink stores no line twice",
                 )
             self._state.restore()

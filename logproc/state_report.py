@@ -13,6 +13,7 @@ from logproc import entry
 from logproc.entry import Damaged
 from logproc.errors import StateError
 from logproc.model import Position
+from logproc.sizes import count_text
 from logproc.state import FORMAT, Identity, Settled, read_settled
 
 
@@ -83,7 +84,7 @@ def reset(path: Path, *, also_unsent: bool = False) -> StateReport:
         before = inspect(path)
         if before.waiting and not also_unsent:
             raise StateError(
-                f"{path} holds {len(before.waiting)} batches that the sink does not have",
+                f"{path} holds {count_text(len(before.waiting), 'batch')} that the sink does not have",
                 "send them by running `logproc collect` once more, or drop them with --also-unsent:"
                 " their lines are read again as far as their files are still there",
             )

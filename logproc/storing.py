@@ -29,6 +29,7 @@ from logproc.merge import Limits, merged
 from logproc.message import Foreign, NewerError, with_tables
 from logproc.model import LEDGER, ROW_TABLES, Batch, Sink, Span, SpanCounts, Stream
 from logproc.partition import Partition
+from logproc.sizes import count_text
 from logproc.topic import GroupReader, Message, NotOurs
 
 
@@ -182,7 +183,7 @@ class Storing:
         except Rejected:
             if len(batches) > 1:
                 self._say(
-                    f"warning: partition {partition.number}: an insert of {len(batches)} batches was refused; each is tried alone"
+                    f"warning: partition {partition.number}: an insert of {count_text(len(batches), 'batch')} was refused; each is tried alone"
                 )
             for message, batch in batches:
                 try:
@@ -230,7 +231,7 @@ class Storing:
         lines = sum(c.span.lines for c in batch.spans) if batch else 0
         self._metrics.dead_messages += 1
         self._metrics.dead_lines += lines
-        what = f"{lines:,} lines" if batch else "a message"
+        what = count_text(lines, "line") if batch else "a message"
         self._say(
             f"error: partition {message.partition}, offset {message.offset}: {what} to the dead letters: {reason}"
         )
@@ -241,7 +242,7 @@ class Storing:
         """Retention has removed messages that nobody has stored: said, counted, and written down where the lines are missed."""
         self._metrics.lost_messages += end - first
         self._say(
-            f"error: partition {partition.number}: {end - first:,} messages (offsets {first} to {end - 1}) were removed by retention "
+            f"error: partition {partition.number}: {count_text(end - first, 'message')} (offsets {first} to {end - 1}) {'was' if end - first == 1 else 'were'} removed by retention "
             "before they were stored; `logproc audit` shows their lines as gaps"
         )
         where = Stream(f"kafka:{self._topic}/{partition.number}")

@@ -8,6 +8,7 @@ from typing import Any
 
 from logproc.broker import Broker, translated
 from logproc.errors import ConfigError
+from logproc.sizes import count_text
 
 MAX_MESSAGE_BYTES = 8 << 20
 PARTITIONS = 12
@@ -119,10 +120,11 @@ def _create(admin: Any, broker: Broker, topic: str, wanted: Wanted) -> str:
     except Exception as error:
         if isinstance(error.__cause__, InvalidReplicationFactorError):
             raise ConfigError(
-                f"{broker.place}: {replication} replicas on {brokers} brokers", "give a smaller --replication"
+                f"{broker.place}: {count_text(replication, 'replica')} on {count_text(brokers, 'broker')}",
+                "give a smaller --replication",
             ) from error
         raise
-    return f"made {topic}: {partitions} partitions, {replication} {'replica' if replication == 1 else 'replicas'}"
+    return f"made {topic}: {count_text(partitions, 'partition')}, {count_text(replication, 'replica')}"
 
 
 def _change(admin: Any, broker: Broker, topic: str, wanted: Wanted, state: TopicState) -> list[str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from logproc.errors import EXIT_DONE, EXIT_FINDING, ConfigError, StateError
+from logproc.sizes import count_text
 
 if TYPE_CHECKING:
     from logproc.audit import Audit, Finding
@@ -132,10 +133,10 @@ def _show_progress(done: int, of: int) -> None:
 
 
 def _what_was_done(done: Any) -> str:
-    said = f"removed {_many(done.rows, 'row')} stored twice, merged {_many(done.ledger_rows, 'ledger row')}, mended {_many(done.hours, 'hour')} of the rollup"
+    said = f"removed {count_text(done.rows, 'row')} stored twice, merged {count_text(done.ledger_rows, 'ledger row')}, mended {count_text(done.hours, 'hour')} of the rollup"
     if done.open_hours:
         said += (
-            f"; {_many(done.open_hours, 'hour')} of the rollup were left alone because collectors may still write to them: "
+            f"; {count_text(done.open_hours, 'hour')} of the rollup were left alone because collectors may still write to them: "
             "run it again in two hours"
         )
     return said
@@ -152,22 +153,20 @@ def _print(audit: Audit) -> None:
         if audit.gaps + audit.doubles > shown:
             print(f"and {audit.gaps + audit.doubles - shown:,} more")
         print()
-    parts = [f"{audit.rows:,} rows stored", f"{audit.joined:,} joined", f"{audit.left_out:,} left out"]
+    parts = [f"{count_text(audit.rows, 'row')} stored", f"{audit.joined:,} joined", f"{audit.left_out:,} left out"]
     if audit.dead:
-        parts.append(f"{audit.dead:,} dead letters")
+        parts.append(count_text(audit.dead, "dead letter"))
     equals = "=" if audit.lines == audit.rows + audit.joined + audit.left_out + audit.dead else "but"
-    print(f"{_many(audit.files, 'file')}: {audit.lines:,} lines read {equals} {' + '.join(parts)}")
+    print(f"{count_text(audit.files, 'file')}: {count_text(audit.lines, 'line')} read {equals} {' + '.join(parts)}")
     if audit.lost:
-        print(f"{audit.lost:,} lines were lost before they could be read")
+        print(f"{count_text(audit.lost, 'line')} lost unread")
     if audit.gaps or audit.doubles:
-        print(f"{_many(audit.gaps, 'line')} missing from rows or ledger, {_many(audit.doubles, 'row')} too many")
+        print(
+            f"{count_text(audit.gaps, 'line')} missing from rows or ledger, {count_text(audit.doubles, 'row')} too many"
+        )
     else:
         print("no line is missing, none is stored twice")
 
 
 def _lines(finding: Finding) -> str:
     return f"{finding.first}" if finding.stop == finding.first + 1 else f"{finding.first}-{finding.stop - 1}"
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count:,} {what}" + ("" if count == 1 else "s")

@@ -16,6 +16,7 @@ import typer
 
 from logproc.errors import EXIT_DONE, EXIT_FINDING, ConfigError
 from logproc.log import LogFormat
+from logproc.sizes import count_text
 
 if TYPE_CHECKING:
     from logproc.collector import Options
@@ -335,7 +336,9 @@ def _sentence(metrics: Metrics, seconds: float) -> str:
     extra = [f"{read.joined:,} joined"] if read.joined else []
     extra += [f"{read.left_out:,} left out"] if read.left_out else []
     extra += [f"{read.doubtful:,} doubtful"] if read.doubtful else []
-    said = f"{read.lines:,} lines in {seconds:.1f} s: {rows}" + (f" ({', '.join(extra)})" if extra else "")
-    said += f"; {metrics.status.lost_lines:,} lines LOST" if metrics.status.lost_lines else ""
+    said = f"{count_text(read.lines, 'line')} in {seconds:.1f} s: {rows}" + (f" ({', '.join(extra)})" if extra else "")
+    said += f"; {count_text(metrics.status.lost_lines, 'line')} LOST" if metrics.status.lost_lines else ""
     unsent = read.batches - metrics.sent_batches - metrics.dead_batches
-    return said + (f"; {unsent} batches wait in the spool" if unsent > 0 else "")
+    return said + (
+        f"; {count_text(unsent, 'batch')} {'waits' if unsent == 1 else 'wait'} in the spool" if unsent > 0 else ""
+    )

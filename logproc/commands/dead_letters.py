@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
+from logproc.sizes import count_text
+
 if TYPE_CHECKING:
     from logproc.dead_letters import Desk
 
@@ -66,7 +68,7 @@ def list_(
                 names = ("number", "partition", "offset", "at", "reason", "lines")
                 print(json.dumps({n: getattr(letter, n) for n in names} | {"bytes": len(letter.value)}))
             else:
-                what = f"{letter.lines:,} lines" if letter.lines else f"{len(letter.value):,} bytes"
+                what = count_text(letter.lines, "line") if letter.lines else count_text(len(letter.value), "byte")
                 print(
                     f"{letter.number}  {letter.at}  partition {letter.partition} offset {letter.offset}  {what}  {letter.reason}"
                 )

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from logproc.errors import EXIT_DONE, EXIT_FINDING, ConfigError
+from logproc.sizes import count_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -78,7 +79,9 @@ def _simulate(logs: Path, seconds: int, seed: int) -> None:
                 name, out=logs, seed=seed + number, rate=rate, seconds=float(seconds), start=start, rotate_at=256 << 10
             )
         )
-        print(f"simulated {name}: {made.requests:,} requests, {made.lines:,} log lines, {made.files} files")
+        print(
+            f"simulated {name}: {count_text(made.requests, 'request')}, {count_text(made.lines, 'log line')}, {count_text(made.files, 'file')}"
+        )
 
 
 def _collect(place: Path) -> tuple[int, float]:
@@ -107,7 +110,9 @@ def _show(place: Path, seconds: int, lines: int, read_seconds: float) -> bool:
 
     files = list(demo.physical_lines(place / "pods"))
     written, size = sum(n for n, _ in files), sum(b for _, b in files)
-    print(f"collected {lines:,} lines ({size / 1e6:.0f} MB of log in {len(files)} files) in {read_seconds:.1f} s")
+    print(
+        f"collected {count_text(lines, 'line')} ({size / 1e6:.0f} MB of log in {count_text(len(files), 'file')}) in {read_seconds:.1f} s"
+    )
     with closing(open_store(str(place / "store"))) as store:
         proof = store.query_arrow(demo.PROOF).to_pylist()[0]
         whole = _prove(proof, written)

@@ -14,6 +14,7 @@ import typer
 
 from logproc.commands.parse import TableName
 from logproc.errors import ConfigError
+from logproc.sizes import count_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -123,6 +124,6 @@ def _progress() -> Callable[[Exported], None]:
         if sys.stderr.isatty() and time.monotonic() - shown > 0.2:
             shown = time.monotonic()
             at = f", up to {done.until:%Y-%m-%d %H:%M}" if done.until else ""
-            print(f"\r\x1b[K{done.rows:,} rows{at}", end="", file=sys.stderr, flush=True)
+            print(f"\r\x1b[K{count_text(done.rows, 'row')}{at}", end="", file=sys.stderr, flush=True)
 
     return show

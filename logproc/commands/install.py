@@ -8,6 +8,7 @@ from pathlib import Path
 import typer
 
 from logproc.errors import ConfigError
+from logproc.sizes import count_text
 
 TITLE = "Print the Kubernetes objects of a node agent, sidecar or loader."
 
@@ -57,7 +58,7 @@ def run(
                 "--kustomize writes all overlays, each with its own choice", "leave out the other options, and edit the overlay you need"
             )  # fmt: skip
         written = layout.write(kustomize)
-        print(f"{len(written)} files in {kustomize}; next: kubectl kustomize {kustomize}/overlays/direct", file=sys.stderr)  # fmt: skip
+        print(f"{count_text(len(written), 'file')} in {kustomize}; next: kubectl kustomize {kustomize}/overlays/direct", file=sys.stderr)  # fmt: skip
         return
     choice = Choice.of(
         daemonset=daemonset, loader=loader, sidecar=sidecar, embedded=embedded, kafka=kafka, clickhouse=clickhouse,

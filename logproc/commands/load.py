@@ -16,6 +16,7 @@ import typer
 
 from logproc.errors import EXIT_DONE, EXIT_FINDING, ConfigError
 from logproc.log import LogFormat
+from logproc.sizes import count_text
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -179,6 +180,8 @@ def _summary(metrics: LoadMetrics, seconds: float) -> dict[str, Any]:
 
 def _sentence(metrics: LoadMetrics, seconds: float) -> str:
     rows = ", ".join(f"{count:,} {table}" for table, count in metrics.rows.items() if count) or "no rows"
-    said = f"{metrics.lines:,} lines of {metrics.messages:,} messages in {seconds:.1f} s: {rows}"
-    said += f"; {metrics.dead_messages:,} dead letters" if metrics.dead_messages else ""
-    return said + (f"; {metrics.lost_messages:,} messages LOST" if metrics.lost_messages else "")
+    said = (
+        f"{count_text(metrics.lines, 'line')} of {count_text(metrics.messages, 'message')} in {seconds:.1f} s: {rows}"
+    )
+    said += f"; {count_text(metrics.dead_messages, 'dead letter')}" if metrics.dead_messages else ""
+    return said + (f"; {count_text(metrics.lost_messages, 'message')} LOST" if metrics.lost_messages else "")

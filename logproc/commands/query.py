@@ -15,6 +15,7 @@ import typer
 
 from logproc.errors import ConfigError
 from logproc.output import Format
+from logproc.sizes import count_text
 
 TITLE = "Ask with SQL."
 
@@ -102,7 +103,7 @@ def run(
         return
     shown, seconds = asked(lambda: open_store(url), once)
     if shown.more:
-        print(f"the first {limit:,} rows; --limit 0 shows all", file=sys.stderr)
+        print(f"the first {count_text(limit, 'row')}; --limit 0 shows all", file=sys.stderr)
     elif timing or (shown.rows is not None and sys.stdout.isatty() and sys.stderr.isatty()):
         rows = "" if shown.rows is None else f"{shown.rows:,} row{'' if shown.rows == 1 else 's'} in "
         print(f"{rows}{seconds:.2f} s", file=sys.stderr)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from logproc.errors import ConfigError
+from logproc.sizes import count_text
 
 if TYPE_CHECKING:
     from logproc.simulator import Summary
@@ -112,7 +113,7 @@ class _Progress:
             self._shown = now
             speed = summary.lines / max(summary.seconds, 1e-6)
             print(
-                f"\r\x1b[K{summary.requests:,} requests, {summary.lines:,} lines, {speed:,.0f}/s",
+                f"\r\x1b[K{count_text(summary.requests, 'request')}, {count_text(summary.lines, 'line')}, {speed:,.0f}/s",
                 end="",
                 file=sys.stderr,
                 flush=True,
@@ -125,9 +126,9 @@ class _Progress:
 
 def _sentence(summary: Summary, out: Path | None) -> str:
     begin = datetime.fromtimestamp(summary.start, UTC).isoformat().replace("+00:00", "Z")
-    where = f" in {summary.files:,} files under {out}" if out is not None else ""
+    where = f" in {count_text(summary.files, 'file')} under {out}" if out is not None else ""
     size = summary.bytes / 1e6
-    return f"{summary.requests:,} requests from {begin}: {summary.lines:,} lines, {size:,.1f} MB{where} in {summary.seconds:.1f} s"
+    return f"{count_text(summary.requests, 'request')} from {begin}: {count_text(summary.lines, 'line')}, {size:,.1f} MB{where} in {summary.seconds:.1f} s"
 
 
 def _size(text: str) -> int:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from logproc.errors import EXIT_DONE, EXIT_FINDING
+from logproc.sizes import count_text
 
 if TYPE_CHECKING:
     from logproc.state_report import StateReport
@@ -81,7 +82,7 @@ def check(folder: Path = FOLDER, output: Output = OUTPUT) -> int:
     if output is Output.JSON:
         print(json.dumps(_facts(report)))
     elif not report.findings:
-        print(f"sound: {len(report.positions)} files, {len(report.waiting)} batches wait")
+        print(f"sound: {count_text(len(report.positions), 'file')}, {_waiting(len(report.waiting))}")
     _tell(report)
     return EXIT_FINDING if report.findings else EXIT_DONE
 
@@ -107,11 +108,19 @@ def reset(
 
     report = inspect(folder)
     if not yes and sys.stdin.isatty():
-        typer.confirm(f"forget the positions of {len(report.positions)} files in {folder}?", abort=True, err=True)
+        typer.confirm(
+            f"forget the positions of {count_text(len(report.positions), 'file')} in {folder}?", abort=True, err=True
+        )
     before = forget(folder, also_unsent=also_unsent)
     lines = sum(w.lines for w in before.waiting)
-    dropped = f"; {len(before.waiting)} unsent batches with {lines:,} lines were dropped" if before.waiting else ""
-    print(f"forgot {len(before.positions)} files of collector {before.collector}{dropped}", file=sys.stderr)
+    dropped = (
+        f"; {count_text(len(before.waiting), 'unsent batch')} with {count_text(lines, 'line')} dropped"
+        if before.waiting
+        else ""
+    )
+    print(
+        f"forgot {count_text(len(before.positions), 'file')} of collector {before.collector}{dropped}", file=sys.stderr
+    )
     return EXIT_DONE
 
 
@@ -143,18 +152,22 @@ def _text(report: StateReport) -> str:
     spool = facts["spool"]
     waits = "nothing waits"
     if spool["batches"]:
-        waits = f"{spool['batches']} batches wait: {spool['lines']:,} lines, {size_text(spool['bytes'])}"
+        waits = f"{_waiting(spool['batches'])}: {count_text(spool['lines'], 'line')}, {size_text(spool['bytes'])}"
         waits += f", the oldest for {spool['oldest_seconds']:,.0f} s" if spool["oldest_seconds"] is not None else ""
     rows = [
         ("folder", str(report.path)),
         ("collector", f"{report.collector} on {report.node}"),
         ("in use", f"by process {report.used_by}" if report.used_by else "no"),
-        ("settled", f"{report.next_seq} batches"),
-        ("positions", f"{len(report.positions)} files, {report.fragments} lines begun"),
+        ("settled", count_text(report.next_seq, "batch")),
+        ("positions", f"{count_text(len(report.positions), 'file')}, {count_text(report.fragments, 'line')} begun"),
         ("spool", waits),
         ("dead letters", str(report.dead_letters)),
     ]
     return "\n".join(f"{name:<13} {value}" for name, value in rows)
+
+
+def _waiting(batches: int) -> str:
+    return f"{count_text(batches, 'batch')} {'waits' if batches == 1 else 'wait'}"
 
 
 def _tell(report: StateReport) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import typer
 
 from logproc.errors import EXIT_FINDING
+from logproc.sizes import count_text
 
 TITLE = "The Kafka topic: make, change, compare."
 
@@ -97,7 +98,9 @@ def check(
     for line in found:
         typer.echo(line)
     if not found:
-        typer.echo(f"{broker.topic}: {state.partitions} partitions, {state.replication} replicas: as it should be")
+        typer.echo(
+            f"{broker.topic}: {count_text(state.partitions, 'partition')}, {count_text(state.replication, 'replica')}: as it should be"
+        )
     return EXIT_FINDING if found else 0
 
 

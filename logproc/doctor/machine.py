@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from logproc.doctor.finding import Finding, bad, good, note
+from logproc.sizes import count_text
 
 ENOUGH_FILES = 4096
 ENOUGH_MEMORY = 256 << 20
@@ -40,14 +41,14 @@ def logs(path: Path) -> Iterator[Finding]:
         elif not os.access(file, os.R_OK):
             refused.append(file)
     if refused:
-        yield bad("logs", subject, f"{len(refused)} of {count} files cannot be read, for example {refused[0]}", _rights(refused[0]))  # fmt: skip
+        yield bad("logs", subject, f"{len(refused)} of {count_text(count, 'file')} cannot be read, for example {refused[0]}", _rights(refused[0]))  # fmt: skip
     if dangling:
         target = dangling[0].readlink().parent if dangling[0].is_symlink() else dangling[0].parent
         yield bad("logs", subject, f"{len(dangling)} links lead to nothing, for example {dangling[0]}", f"mount {target} (or the folder above) too")  # fmt: skip
     if not count:
         yield note("logs", subject, "no log of a container is in it", "is it this node's folder, and does a pod run here?")  # fmt: skip
     elif not refused and not dangling:
-        yield good("logs", subject, f"{count} files can be read")
+        yield good("logs", subject, f"{count_text(count, 'file')} can be read")
 
 
 def _files(children: list[Path]) -> Iterator[Path]:

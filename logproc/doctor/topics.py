@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from logproc import topic_settings
 from logproc.broker import Broker
 from logproc.doctor.finding import Finding, bad, caught, good
+from logproc.sizes import count_text
 from logproc.topic_settings import Wanted
 from logproc.urls import Url
 
@@ -24,5 +25,5 @@ def check(text: str) -> Iterator[Finding]:
         if not wrong:
             kept = state.limit("retention.ms")
             days = f", kept {kept / topic_settings.DAY_MILLISECONDS:g} days" if kept and kept > 0 else ""
-            found.append(good("kafka", broker.place, f"{state.partitions} partitions, {state.replication} replicas{days}"))  # fmt: skip
+            found.append(good("kafka", broker.place, f"{count_text(state.partitions, 'partition')}, {count_text(state.replication, 'replica')}{days}"))  # fmt: skip
     yield from found

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from logproc.kube import app_of
 from logproc.model import Chunk, SourceStatus, Stream
+from logproc.sizes import count_text
 from logproc.tail.cluster import Cluster
 from logproc.tail.follow import SILENT_SECONDS, Begin, Follow, Mailbox, Mark, Slots
 from logproc.tail.overlap import REMEMBERED, SECOND, Overlap
@@ -281,7 +282,7 @@ class KubeSource:
         containers = sum(len(k.follows) for k in self._pods.values())
         if pods and containers > 1:
             verb = "following" if self._selection.follow else "reading"
-            self._tell(f"{verb} {containers} containers of {pods} pod{'s' if pods > 1 else ''}")
+            self._tell(f"{verb} {containers} containers of {count_text(pods, 'pod')}")
 
     def sentence(self) -> str:
         """What happened besides lines, for the line at the end."""

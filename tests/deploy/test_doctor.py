@@ -37,7 +37,7 @@ def logs(tmp_path: Path) -> Path:
 def test_logs_that_can_be_read_are_counted(logs: Path) -> None:
     (found,) = machine.logs(logs)
 
-    assert (found.verdict, found.said) == (Verdict.GOOD, "1 files can be read")
+    assert (found.verdict, found.said) == (Verdict.GOOD, "1 file can be read")
 
 
 def test_a_missing_folder_is_to_be_mounted(tmp_path: Path) -> None:

@@ -54,7 +54,7 @@ def test_a_sink_that_is_away_is_seen_and_everything_is_kept(tmp_path: Path) -> N
     assert process.returncode == 0
     assert {"warning", "info"} >= {r["level"] for r in records}
     assert any("trying again" in r["message"] for r in records)
-    assert any("1 batches wait in the spool" in r["message"] for r in records)
+    assert any("1 batch waits in the spool" in r["message"] for r in records)
 
 
 def test_a_state_folder_is_shown_checked_and_reset(tmp_path: Path) -> None:
@@ -72,9 +72,9 @@ def test_a_state_folder_is_shown_checked_and_reset(tmp_path: Path) -> None:
     nothing = cli.run("state", "show", tmp_path)
 
     assert (first, again, afresh) == (3, 0, 3)
-    assert "1 files" in text
+    assert "1 file, " in text
     assert "nothing waits" in text
-    assert (sound.returncode, sound.stdout) == (0, b"sound: 1 files, 0 batches wait\n")
+    assert (sound.returncode, sound.stdout) == (0, b"sound: 1 file, 0 batches wait\n")
     assert damaged.returncode == 1
     assert json.loads(damaged.stdout)["findings"]
     assert refused.returncode == 3

@@ -285,7 +285,7 @@ def test_sigterm_ends_a_loader_in_order(topic: str, tmp_path: Path) -> None:
 
     assert running.wait(30) == 0
     assert running.stderr is not None
-    assert "500 lines of 1 messages" in running.stderr.read().decode()
+    assert "500 lines of 1 message in" in running.stderr.read().decode()
 
 
 def test_topics_are_made_compared_and_changed(kafka: Kafka, tmp_path: Path) -> None:

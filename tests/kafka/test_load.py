@@ -439,7 +439,7 @@ def test_messages_that_retention_removed_are_said_counted_and_written_down(topic
     metrics = load(topic, database, said=said)
 
     assert metrics.lost_messages == 1
-    assert "1 messages (offsets 1 to 1) were removed by retention" in said[0]
+    assert "1 message (offsets 1 to 1) was removed by retention" in said[0]
     (lost,) = database.rows("SELECT * FROM {db}.ledger WHERE state = 'lost'")
     assert (lost["start"], lost["end"], lost["lines"]) == (1, 2, 0)
     assert lost["path"].startswith("kafka:t")
