@@ -38,8 +38,8 @@ kafka: env ## a real Kafka to try things with; Ctrl-C ends it
 lint: env ## ruff, mypy --strict
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
-test: lint ## lint, types and all tests but the long ones
-	@$(BIN)/pytest -n 2 --dist loadgroup -m "not long"
+test: lint ## lint, types and all tests but the long ones and those of test-kube
+	@$(BIN)/pytest -n 2 --dist loadgroup -m "not long" --ignore=tests/kube
 
 test-long: env ## the tests of minutes
 	@$(BIN)/pytest -m long

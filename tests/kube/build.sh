@@ -9,6 +9,10 @@ kubernetes=1.36.3 kwok=0.8.0 etcd=3.6.8
 export CGO_ENABLED=0 GOFLAGS="-p=2 -buildvcs=false -mod=mod"
 
 mkdir -p "$bin"
+# Two runs at once would take each other's files: the second one waits, and finds everything built.
+exec 9>"$bin/.lock"
+flock 9
+[ -e "$bin/versions" ] && exit 0
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 cd "$work"
