@@ -168,12 +168,18 @@ def test_partial_lines_and_previous_logs(bed: Bed) -> None:
         long = inbound(1, path="/long/" + "x" * 20_000)
         bed.write("part-0", long[:16_384], tag="P")
         bed.write("part-0", long[16_384:])
-        done = cli.run("tail", "-l", "app=part", "--no-follow", "-o", "raw", env={"KUBECONFIG": str(config)})
+        # The server of the test before has just come back: rights and logs of a new pod may take it a moment more.
+        until = time.monotonic() + 30
+        while True:
+            done = cli.run("tail", "-l", "app=part", "--no-follow", "-o", "raw", env={"KUBECONFIG": str(config)})
+            if done.stdout or time.monotonic() > until:
+                break
+            time.sleep(0.5)
         bed.restart("part-0")
         bed.write("part-0", inbound(2, path="/now"))
         before = cli.run("tail", "-l", "app=part", "--previous", "-o", "raw", env={"KUBECONFIG": str(config)})
 
-    assert done.stdout.decode() == long + "\n"
+    assert done.stdout.decode() == long + "\n", done.stderr.decode()
     assert before.stdout.decode() == long + "\n"
 
 
