@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +44,7 @@ class Embedded:
             (ddl.apply if create else ddl.require)(self._held, ddl.DATABASE)
             import chdb
 
-            self._connect = chdb.connect
+            self._connect: Callable[[str], Any] = chdb.connect
             self._path = str(folder)
             self._visible_by = dict(visible_by or {})
             self._reading = self._connect(self._path)
