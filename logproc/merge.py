@@ -11,8 +11,6 @@ import pyarrow as pa
 from logproc import ledger
 from logproc.model import LEDGER, ROW_TABLES, Batch, SpanCounts
 
-State = str
-
 
 @dataclass(frozen=True, slots=True)
 class Limits:

@@ -54,8 +54,6 @@ class Metrics:
     """Appends to the spool that failed and were tried again."""
     keep_error: str = ""
     """Why the spool cannot be written now; empty while it can."""
-    sink_seconds: float = 0.0
-    """Time spent in writes that succeeded."""
     write_seconds: Histogram = field(default_factory=lambda: Histogram(WRITE_SECONDS))
     """How long each write took that succeeded in the end, the pauses between its attempts included."""
     sink_open: bool = False

@@ -11,7 +11,7 @@ from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from logproc.errors import ConfigError, LogprocError, QueryError, Rejected, Unavailable
 
-UNKNOWN_TABLE, UNKNOWN_DATABASE, NO_SUCH_COLUMN = 60, 81, 16
+UNKNOWN_TABLE = 60
 
 _REJECTED = frozenset({
     6, 8, 10, 20, 26, 27, 32, 34, 36, 38, 41, 43, 44, 50, 53, 69, 70, 72, 117, 131, 321, 349, 406, 407, 441, 467, 469, 636, 675, 676,
