@@ -20,6 +20,8 @@ def constraint(choice: Choice, name: str, component: str) -> Object:
         "apiVersion": "security.openshift.io/v1",
         "kind": "SecurityContextConstraints",
         "metadata": parts.metadata(name, component),
+        # As without one; but the API refuses objects that do not say so.
+        "priority": 0,
         "allowHostDirVolumePlugin": True,
         "allowHostIPC": False,
         "allowHostNetwork": False,

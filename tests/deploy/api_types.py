@@ -21,17 +21,38 @@ KINDS = {
     ("rbac.authorization.k8s.io/v1", "RoleBinding"): "V1RoleBinding",
     ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"): "V1ClusterRoleBinding",
 }
-OTHERS = {("security.openshift.io/v1", "SecurityContextConstraints")}
-"""Of which the client knows nothing."""
+CONSTRAINT = ("security.openshift.io/v1", "SecurityContextConstraints")
+CONSTRAINT_FIELDS = {
+    **dict.fromkeys(("allowHostDirVolumePlugin", "allowHostIPC", "allowHostNetwork", "allowHostPID", "allowHostPorts"), "boolean"),
+    **dict.fromkeys(("allowPrivilegeEscalation", "allowPrivilegedContainer", "readOnlyRootFilesystem"), "boolean"),
+    **dict.fromkeys(("allowedCapabilities", "defaultAddCapabilities", "requiredDropCapabilities"), "array"),
+    **dict.fromkeys(("groups", "seccompProfiles", "users", "volumes"), "array"),
+    **dict.fromkeys(("fsGroup", "metadata", "runAsUser", "seLinuxContext", "supplementalGroups"), "object"),
+    **dict.fromkeys(("apiVersion", "kind"), "string"),
+    "priority": "integer",
+}  # fmt: skip
+"""Of a kind that the client does not know, the fields that are used here; tests/kube compares them with OpenShift's own description."""
 
+CONSTRAINT_REQUIRED = {
+    "allowHostDirVolumePlugin", "allowHostIPC", "allowHostNetwork", "allowHostPID", "allowHostPorts", "allowPrivilegedContainer",
+    "allowedCapabilities", "defaultAddCapabilities", "priority", "readOnlyRootFilesystem", "requiredDropCapabilities", "volumes",
+}  # fmt: skip
+
+_JSON_TYPES = {"boolean": bool, "array": list, "object": dict, "string": str, "integer": int}
 _SIMPLE = {"str": str, "int": int, "bool": bool, "float": float}
 
 
 def unknown_fields(kept: dict[str, Any]) -> list[str]:
-    """Fields that the API does not have, or with a value of another type."""
+    """Fields that the API does not have, or wants and has not got, or with a value of another type."""
     key = (kept["apiVersion"], kept["kind"])
-    if key in OTHERS:
-        return []
+    if key == CONSTRAINT:
+        wrong = [f"{k}: unknown" for k in kept.keys() - CONSTRAINT_FIELDS.keys()]
+        wrong += [
+            f"{k}: {CONSTRAINT_FIELDS[k]} was expected"
+            for k, v in kept.items()
+            if k in CONSTRAINT_FIELDS and not isinstance(v, _JSON_TYPES[CONSTRAINT_FIELDS[k]])
+        ]
+        return wrong + [f"{field}: missing" for field in CONSTRAINT_REQUIRED - set(kept)]
     return list(_compare(kept, KINDS[key], ""))
 
 

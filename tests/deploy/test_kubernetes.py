@@ -125,6 +125,14 @@ def test_a_misspelt_field_is_found() -> None:
     ]
 
 
+def test_a_misspelt_a_missing_and_a_wrong_field_of_openshift_are_found() -> None:
+    kept = next(o for o in objects("openshift") if o["kind"] == "SecurityContextConstraints")
+    del kept["priority"]
+    kept |= {"volums": [], "allowHostIPC": "no"}
+
+    assert unknown_fields(kept) == ["volums: unknown", "allowHostIPC: boolean was expected", "priority: missing"]
+
+
 @pytest.mark.parametrize("name", CHOICES)
 def test_the_stated_level_of_pod_security_is_enough(name: str) -> None:
     choice, made = CHOICES[name], objects(name)
