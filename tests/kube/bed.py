@@ -29,7 +29,7 @@ MERGE = "application/merge-patch+json"
 
 
 def binaries() -> Path:
-    """Where the servers are, or are built to."""
+    """Where the servers and what else is built with them are, or are built to."""
     cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("LOGPROC_KUBE_BINARIES") or Path(cache) / "logproc" / "kube")
 
@@ -42,9 +42,8 @@ def missing() -> str:
 
 
 def build() -> None:
-    """Build what is not there: some minutes from empty caches."""
-    if not (binaries() / "versions").exists():
-        subprocess.run([HERE / "build.sh", binaries()], check=True, stdout=subprocess.DEVNULL)
+    """Build what is not there, or of other versions: some minutes from empty caches."""
+    subprocess.run([HERE / "build.sh", binaries()], check=True, stdout=subprocess.DEVNULL)
 
 
 def _free_ports(count: int) -> list[int]:

@@ -1,18 +1,23 @@
 #!/bin/bash
-# Builds kube-apiserver, etcd and kwok from the Go module proxy into the folder named by the first argument. No git clone.
+# Builds kube-apiserver, etcd, kwok and Docker Compose's loader from the Go module proxy into the folder named by the first argument,
+# with the description of OpenShift's SecurityContextConstraints. No git clone.
 #
 # Needs Go 1.26 and about 4 GB of disk for Go's caches. From empty caches it takes some minutes of both cores, later seconds.
 set -euo pipefail
 bin=$(realpath -m "$1")
+here=$(realpath "$(dirname "$0")")
 # kwok 0.8 wants k8s.io/* 0.36, which is Kubernetes 1.36: so one module can build all three.
 kubernetes=1.36.3 kwok=0.8.0 etcd=3.6.8
+# OpenShift tags no versions of its API: one of October 2025.
+compose=2.16.2 openshift=0.0.0-20251015095338-264e80a2b6e7
+versions="kubernetes $kubernetes, kwok $kwok, etcd $etcd, compose $compose, openshift $openshift"
 export CGO_ENABLED=0 GOFLAGS="-p=2 -buildvcs=false -mod=mod"
 
 mkdir -p "$bin"
 # Two runs at once would take each other's files: the second one waits, and finds everything built.
 exec 9>"$bin/.lock"
 flock 9
-[ -e "$bin/versions" ] && exit 0
+[ "$(cat "$bin/versions" 2>/dev/null)" = "$versions" ] && exit 0
 work=$(mktemp -d)
 trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
 cd "$work"
@@ -75,4 +80,13 @@ build kwok sigs.k8s.io/kwok/cmd/kwok
 build kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver \
 	"-X $version.gitVersion=v$kubernetes -X $version.gitMajor=${kubernetes%%.*} -X $version.gitMinor=${minor%%.*}"
 install -m 644 "$kwok_module/kustomize/crd/bases/kwok.x-k8s.io_logs.yaml" "$bin/logs.crd.yaml"
-echo "kubernetes $kubernetes, kwok $kwok, etcd $etcd" >"$bin/versions"
+constraints=payload-manifests/crds/0000_03_config-operator_01_securitycontextconstraints.crd.yaml
+install -m 644 "$(module "github.com/openshift/api@v$openshift" Dir)/$constraints" "$bin/constraints.crd.yaml"
+
+mkdir compose
+cd compose
+cp "$here/compose/main.go" .
+printf 'module kube.test/compose\n\ngo 1.26.0\n\nrequire github.com/compose-spec/compose-go/v2 v%s\n' "$compose" >go.mod
+go mod tidy >tidy.log 2>&1 || { cat tidy.log >&2; exit 1; }
+build compose .
+echo "$versions" >"$bin/versions"
