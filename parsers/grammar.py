@@ -32,7 +32,7 @@ from parsers.times import micros
 
 _TOKEN = pp.alphanums + "!#$%&'*+.^_`|~-"
 _MISSING = pp.Literal("-")
-_PLAIN_WORDS = {NO_BLANK: pp.CharsNotIn(" "), NO_BLANK_NO_QUOTE: pp.CharsNotIn(' "'), NO_QUOTE: pp.CharsNotIn('"')}
+_PLAIN_WORDS = {NO_BLANK: pp.Regex('[^" ][^ ]*'), NO_BLANK_NO_QUOTE: pp.CharsNotIn(' "'), NO_QUOTE: pp.CharsNotIn('"')}
 
 
 @dataclass(frozen=True, slots=True)

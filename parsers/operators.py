@@ -33,7 +33,8 @@ class Kind(StrEnum):
 NUMBER_SHAPE = b"[0-9]*+|-"
 METHOD_SHAPE = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 PROTOCOL_SHAPE = rb"HTTP/1\.[01]|HTTP/[23]|-"
-NO_BLANK = b"[^ ]*+"
+NO_BLANK = b'(?:[^" ][^ ]*+)?+'
+"""Envoy's own words. Filters can put a quote in, but none begins with one: what is in quotes there is a field of another format."""
 NO_BLANK_NO_QUOTE = b'[^ "]*+'
 NO_QUOTE = b'[^"]*+'
 """What Envoy or Istio alone makes: addresses, names of clusters; within quotes only a quote ends it. A shape must hold everything that can be printed, else a forged

@@ -50,7 +50,7 @@ _LIKELY = re.compile(
     rb'(?=[\[{"0-9])'
     % {b"name": _NAME, b"pod": _POD, b"time": TIME, b"clock": _CLOCK}
     # A name in the place of the line's own time.
-    + rb'|(?:%s )(?="(?:[A-Z]{3,16} [^"]* HTTP/[0-9.]+|- - -)" [0-9]{1,3} )' % _NAME
+    + rb'|(?:%s +)(?="(?:[A-Z]{3,16} [^"]*HTTP/[0-9.]+|- - -)" [0-9]{1,3} )' % _NAME
 )
 _COLOUR = re.compile(rb"\x1b\[[0-9;]*m")
 _MARK = b"\xef\xbb\xbf"
