@@ -76,7 +76,10 @@ class Overlap:
         self._pending = data[cut:]
         if len(self._pending) > MAX_LINE:
             self._shorten(self._pending)
-        return self._fresh(data[:cut], oversized, read_at) if cut else None
+        data = data[:cut]
+        if cut > MAX_LINE:
+            data, oversized = _shortened(data, dict(oversized))
+        return self._fresh(data, oversized, read_at) if cut else None
 
     def ended(self, *, final: bool) -> Chunk | None:
         """A response has ended; a last line without its newline counts where nothing more can come."""
@@ -154,3 +157,13 @@ class Overlap:
             whole, hashed = np.concatenate(self._times), np.concatenate(self._hashes)
             kept = (np.arange(len(whole)) >= len(whole) - self.remembered) | (whole >= second)
             self._times, self._hashes, self._kept = [whole[kept]], [hashed[kept]], int(np.count_nonzero(kept))
+
+
+def _shortened(data: bytes, oversized: dict[int, int]) -> tuple[bytes, list[tuple[int, int]]]:
+    """Whole lines, those beyond MAX_LINE cut as they would be had they come in parts: the hash of a line must not tell how it came."""
+    lines = data.split(b"\n")
+    for i, line in enumerate(lines):
+        if len(line) > MAX_LINE:
+            oversized[i] = len(line)
+            lines[i] = line[:KEPT_OF_OVERSIZED]
+    return b"\n".join(lines), sorted(oversized.items())

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from logproc.model import Stream
-from logproc.tail.overlap import SECOND, Overlap
+from logproc.tail.overlap import KEPT_OF_OVERSIZED, MAX_LINE, SECOND, Overlap
 from tests.fake_api.server import stamp
 
 BASE = 1_800_000_000 * SECOND
@@ -82,3 +82,18 @@ def test_memory_stays_bounded() -> None:
 
     assert overlap._kept <= 3 * 2000
     assert sum(map(len, overlap._hashes)) == overlap._kept
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(MAX_LINE - 2, MAX_LINE + 2) | st.integers(3 << 20, 4 << 20), st.integers(1 << 12, 5 << 20))
+def test_a_line_beyond_a_megabyte_is_cut_however_it_comes(size: int, part: int) -> None:
+    before, after = line(0, 10), line(2, 10)
+    long = line(1, 10)[:-1].ljust(size, b"y")
+    data = before + long + b"\n" + after
+    overlap = Overlap(Stream("", "shop", "web-0", "c", "uid"))
+    chunks = [c for at in range(0, len(data), part) if (c := overlap.add(data[at : at + part])) is not None]
+
+    kept = long[:KEPT_OF_OVERSIZED] if size > MAX_LINE else long
+    assert b"".join(c.data for c in chunks) == before + kept + b"\n" + after
+    cut = [(c.span.first_line + i, n) for c in chunks for i, n in c.oversized]
+    assert cut == ([(1, size)] if size > MAX_LINE else [])
