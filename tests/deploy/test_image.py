@@ -139,7 +139,7 @@ def test_the_collectors_image_has_what_it_needs_and_no_more() -> None:
 
 
 def test_extras_and_the_build_are_parts_of_the_lock_too() -> None:
-    assert {"chdb", "starlette", "kubernetes", "uvicorn"} <= selected("--extras", "embedded,kubernetes")
+    assert {"chdb-core", "starlette", "kubernetes", "uvicorn"} <= selected("--extras", "embedded,kubernetes")
     assert "hatchling" in selected("--build")
     assert "pyarrow" not in selected("--build")
 

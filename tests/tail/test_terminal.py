@@ -49,7 +49,7 @@ class Terminal:
         return any(text in line for line in self.lines())
 
     def end(self) -> int:
-        end = time.monotonic() + 20
+        end = time.monotonic() + 120
         while self.child.isalive():
             assert time.monotonic() < end
             self.read()
