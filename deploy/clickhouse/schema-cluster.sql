@@ -55,7 +55,7 @@ PARTITION BY toDate(timestamp)
 PRIMARY KEY (toStartOfHour(timestamp), k8s_namespace, app)
 ORDER BY (toStartOfHour(timestamp), k8s_namespace, app, file_id, line)
 TTL toDateTime(timestamp) + toIntervalDay(30)
-SETTINGS ttl_only_drop_parts = 1, replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800, fsync_after_insert = 1, fsync_part_directory = 1
+SETTINGS ttl_only_drop_parts = 1, min_bytes_for_wide_part = 67108864, replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800, fsync_after_insert = 1, fsync_part_directory = 1
 COMMENT 'one row per access-log line: HTTP, TCP and ztunnel. One request makes a client line (outbound) and a server line (inbound)';
 
 CREATE TABLE IF NOT EXISTS `logproc`.`access_log` ON CLUSTER `main` AS `logproc`.`access_log_local`
@@ -83,7 +83,7 @@ PARTITION BY toDate(timestamp)
 PRIMARY KEY (toStartOfHour(timestamp), k8s_namespace, app)
 ORDER BY (toStartOfHour(timestamp), k8s_namespace, app, file_id, line)
 TTL toDateTime(timestamp) + toIntervalDay(30)
-SETTINGS ttl_only_drop_parts = 1, replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800, fsync_after_insert = 1, fsync_part_directory = 1
+SETTINGS ttl_only_drop_parts = 1, min_bytes_for_wide_part = 67108864, replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800, fsync_after_insert = 1, fsync_part_directory = 1
 COMMENT 'one row per line that is no access log: messages of Envoy, pilot-agent and applications';
 
 CREATE TABLE IF NOT EXISTS `logproc`.`message_log` ON CLUSTER `main` AS `logproc`.`message_log_local`
@@ -110,7 +110,7 @@ PARTITION BY toDate(timestamp)
 PRIMARY KEY (toStartOfHour(timestamp), k8s_namespace, app)
 ORDER BY (toStartOfHour(timestamp), k8s_namespace, app, file_id, line)
 TTL toDateTime(timestamp) + toIntervalDay(30)
-SETTINGS ttl_only_drop_parts = 1, replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800, fsync_after_insert = 1, fsync_part_directory = 1
+SETTINGS ttl_only_drop_parts = 1, min_bytes_for_wide_part = 67108864, replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800, fsync_after_insert = 1, fsync_part_directory = 1
 COMMENT 'one row per line that begins like an access log and cannot be read as one; the bytes are kept';
 
 CREATE TABLE IF NOT EXISTS `logproc`.`rejected_line` ON CLUSTER `main` AS `logproc`.`rejected_line_local`
@@ -143,7 +143,7 @@ CREATE TABLE IF NOT EXISTS `logproc`.`ledger_local` ON CLUSTER `main` (
 ENGINE = ReplicatedMergeTree('/clickhouse/tables/{uuid}/{shard}', '{replica}')
 ORDER BY (file_id, first_line)
 TTL toDateTime(received_at) + toIntervalDay(60)
-SETTINGS ttl_only_drop_parts = 0, replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800, fsync_after_insert = 1, fsync_part_directory = 1
+SETTINGS ttl_only_drop_parts = 0, min_bytes_for_wide_part = 67108864, replicated_deduplication_window = 10000, replicated_deduplication_window_seconds = 604800, fsync_after_insert = 1, fsync_part_directory = 1
 COMMENT 'one row per stored run of lines of a file; the union of a file\'s rows with state \'stored\' is what is stored of it';
 
 CREATE TABLE IF NOT EXISTS `logproc`.`ledger` ON CLUSTER `main` AS `logproc`.`ledger_local`

@@ -55,7 +55,7 @@ PARTITION BY toDate(timestamp)
 PRIMARY KEY (toStartOfHour(timestamp), k8s_namespace, app)
 ORDER BY (toStartOfHour(timestamp), k8s_namespace, app, file_id, line)
 TTL toDateTime(timestamp) + toIntervalDay(30)
-SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1
+SETTINGS ttl_only_drop_parts = 1, min_bytes_for_wide_part = 67108864, non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1
 COMMENT 'one row per access-log line: HTTP, TCP and ztunnel. One request makes a client line (outbound) and a server line (inbound)';
 
 CREATE TABLE IF NOT EXISTS `logproc`.`message_log` (
@@ -79,7 +79,7 @@ PARTITION BY toDate(timestamp)
 PRIMARY KEY (toStartOfHour(timestamp), k8s_namespace, app)
 ORDER BY (toStartOfHour(timestamp), k8s_namespace, app, file_id, line)
 TTL toDateTime(timestamp) + toIntervalDay(30)
-SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1
+SETTINGS ttl_only_drop_parts = 1, min_bytes_for_wide_part = 67108864, non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1
 COMMENT 'one row per line that is no access log: messages of Envoy, pilot-agent and applications';
 
 CREATE TABLE IF NOT EXISTS `logproc`.`rejected_line` (
@@ -102,7 +102,7 @@ PARTITION BY toDate(timestamp)
 PRIMARY KEY (toStartOfHour(timestamp), k8s_namespace, app)
 ORDER BY (toStartOfHour(timestamp), k8s_namespace, app, file_id, line)
 TTL toDateTime(timestamp) + toIntervalDay(30)
-SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1
+SETTINGS ttl_only_drop_parts = 1, min_bytes_for_wide_part = 67108864, non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1
 COMMENT 'one row per line that begins like an access log and cannot be read as one; the bytes are kept';
 
 CREATE TABLE IF NOT EXISTS `logproc`.`ledger` (
@@ -131,7 +131,7 @@ CREATE TABLE IF NOT EXISTS `logproc`.`ledger` (
 ENGINE = MergeTree
 ORDER BY (file_id, first_line)
 TTL toDateTime(received_at) + toIntervalDay(60)
-SETTINGS ttl_only_drop_parts = 0, non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1
+SETTINGS ttl_only_drop_parts = 0, min_bytes_for_wide_part = 67108864, non_replicated_deduplication_window = 10000, fsync_after_insert = 1, fsync_part_directory = 1
 COMMENT 'one row per stored run of lines of a file; the union of a file\'s rows with state \'stored\' is what is stored of it';
 
 CREATE TABLE IF NOT EXISTS `logproc`.`traffic_1m` (
