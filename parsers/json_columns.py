@@ -29,7 +29,7 @@ Ints = npt.NDArray[np.int64]
 class Texts:
     """Rows as texts: `columns[key][row]` (strings, a dictionary of them, or slices), null where the key is absent or null; `extra` are further (row, key, text).
 
-    `doubts[row]` says why a row is doubtful. `missing_is_null`: `-` is null already.
+    `doubts[row]` says why a row is doubtful. `missing_is_null`: `-` is null already. `typed`: columns that further keys filled.
     """
 
     rows: int
@@ -37,11 +37,12 @@ class Texts:
     extra: list[tuple[int, str, str]] = field(default_factory=list)
     doubts: dict[int, str] = field(default_factory=dict)
     missing_is_null: bool = False
+    typed: Columns = field(default_factory=dict)
 
 
 def build(texts: Texts, keys: Keys) -> Batch:
     """Typed columns of all rows. A text that is no value of its column goes into `extra`, and the row is doubtful."""
-    columns: Columns = {}
+    columns = dict(texts.typed)
     extra: list[tuple[str, Array]] = []
     bound: dict[str, list[tuple[Meaning, str]]] = {}
     for key in texts.columns:
@@ -109,6 +110,8 @@ def _fill(columns: Columns, meaning: Meaning, key: str, array: Array, texts: Tex
         if _fill_as_it_stands(columns, meaning, array):
             return
         array = array.texts() if kind in _LONG else array.words()
+    if isinstance(array, pa.DictionaryArray) and kind in _LONG:
+        array = array.dictionary_decode()
     if not texts.missing_is_null and kind in _LONG:
         array = _without_missing(array)
     if kind is Kind.TIME:
@@ -140,9 +143,11 @@ def _fill_as_it_stands(columns: Columns, meaning: Meaning, slices: Slices) -> bo
         micros = slices.times(printed) if printed else None
         found = None if micros is None else pa.Array.from_buffers(TIMESTAMP, len(micros), [None, pa.py_buffer(micros)])
     elif kind is Kind.ADDRESS:
-        both = slices.addresses()
-        if both is not None:
-            found, columns[PORT_COLUMN[name]] = both
+        found, columns[PORT_COLUMN[name]] = slices.addresses(values.address)
+    elif kind is Kind.REQUEST_ID:
+        found, other = slices.uuids()
+        if other is not None:
+            columns["request_id_other"] = other
     if found is not None:
         columns[name] = found
     return found is not None

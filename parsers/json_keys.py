@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from parsers.format_string import Operator, Template
+from parsers.joints import TOGETHER
 from parsers.operators import NUMBER_COLUMNS, PORT_COLUMN, Kind
 
 _SYNONYMS = {
@@ -70,6 +71,8 @@ _KINDS = {
 
 
 _WORDS = {Kind.METHOD, Kind.PROTOCOL, Kind.FLAGS, Kind.CLUSTER, Kind.SNI, Kind.WORD}
+_FEW = {"response_code"}
+"""Columns of another kind whose values are few all the same."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +99,12 @@ class Keys:
     def _meaning(self, key: str) -> Meaning | None:
         return self._template.get(key) if self._template is not None else _of_name(key)
 
-    def is_word(self, key: str) -> bool:
-        """Whether a key's values have few distinct texts and stay text."""
+    def group(self, key: str) -> int | None:
+        """Keys of one group have few distinct texts together; None where a key's values are many."""
         meaning = self.meaning(key)
-        return meaning is not None and meaning.kind in _WORDS
+        if meaning is None or (meaning.kind not in _WORDS and meaning.column not in _FEW):
+            return None
+        return next((i for i, columns in enumerate(TOGETHER) if meaning.column in columns), len(TOGETHER))
 
     def is_access_log(self, keys: Iterable[str]) -> bool:
         """Whether an object with these keys is an access log, and no message of a program."""

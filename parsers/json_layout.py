@@ -2,26 +2,28 @@
 
 Between two members stands a comma before a quote, and nowhere else as long as no string ends with a comma. So each line of a layout has
 the same number of them, and from their places follows where every value must stand. Values of any text (paths, times, numbers) are cut
-out; what stands between two of them, keys and values with few distinct texts, is one piece. Pieces repeat from line to line, so each
-distinct one is looked at once: it must be the keys, byte for byte, with whole values between them. The pieces and the values cut out
-leave no byte of a line over. That no string holds a quote of its own, the number of quotes shows.
+out; what stands between two of them is a piece: the keys, byte for byte, and the values with few distinct texts between them, which
+are read together with those of other pieces (`json_joints`). The pieces and the values cut out leave no byte of a line over. That no
+string holds a quote of its own, the number of quotes shows.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from logproc.columns import TEXT, WORD
-from parsers import kernels
-from parsers.arrow import pa
-from parsers.json_marks import QUOTE, Bools, Ints, Lines, Positions, windows
-from parsers.json_numbers import Words, whole_numbers
+from parsers import cut
+from parsers.arrow import Array, pa
+from parsers.json_joints import LITERAL, Joined, Joint, filled, grouped
+from parsers.json_keys import Keys
+from parsers.json_marks import QUOTE, WORD, Bools, Ints, Lines, Positions, stand, windows, words_before
+from parsers.json_numbers import short_numbers
 from parsers.json_object import MAX_DEPTH
 from parsers.json_slices import Slices
 from parsers.values import MISSING
@@ -31,20 +33,14 @@ MAX_MEMBERS = 256
 
 _KEY = re.compile(rb'"([^"\\]{1,64}+)":')
 _VALUE = re.compile(rb'(?:"[^"\\]*+"|[-+.0-9A-Za-z]++)(}*+)(,?)')
-_LITERAL = rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|true|false"
-_BARE = re.compile(_LITERAL)
-_WORD = b'("[^"]*"|null|%s)' % _LITERAL
+_BARE = re.compile(LITERAL.encode())
 _NULL = int.from_bytes(b"null", "little")
-_BYTE, _FOUR = np.uint64(0xFF), np.uint64(0xFFFFFFFF)
+_LAST, _LAST_FOUR = np.uint64(56), np.uint64(32)
 PROBED = 2
 """Keys by which lines of other layouts are told apart."""
 PROBED_LINES = 64
-KNOWN_PIECES = 1 << 14
-"""Pieces of a layout that are remembered from chunk to chunk."""
 ENOUGH = 1024
-"""Lines that show how often pieces repeat."""
-OFTEN = 4
-"""Lines to a distinct piece, at least, so that looking at pieces pays; values of pieces with fewer are cut out from then on."""
+"""Lines that show how often texts repeat."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,11 +99,15 @@ class _Walk:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Lines of a layout: their numbers, the values of each key (null for `null` and `-`), how many quotes each line has if it has no others."""
+    """Lines of a layout: their numbers, the values of each key (null for `null` and `-`), how many quotes each line has if it has no others.
+
+    `typed`: columns of access_log that keys filled which have no values here.
+    """
 
     layout: Layout
     rows: Ints
     columns: dict[str, Any]
+    typed: dict[str, Array]
     quotes: npt.NDArray[np.int32]
 
     def filter(self, mask: Bools) -> Found:
@@ -119,13 +119,14 @@ class Found:
             key: values.filter(mask) if isinstance(values, Slices) else values.take(at)
             for key, values in self.columns.items()
         }
-        return Found(self.layout, self.rows[mask], columns, self.quotes[mask])
+        typed = {name: array.take(at) for name, array in self.typed.items()}
+        return Found(self.layout, self.rows[mask], columns, typed, self.quotes[mask])
 
 
 class LayoutReader:
-    """Reads lines of one layout. `is_word` tells for each key whether its values have few distinct texts."""
+    """Reads lines of one layout. `typed`: values with few distinct texts become columns at once, as `keys` tells what they mean."""
 
-    def __init__(self, layout: Layout, is_word: Callable[[str], bool]) -> None:
+    def __init__(self, layout: Layout, keys: Keys, *, typed: bool) -> None:
         self.layout = layout
         counts = [literal.count(b',"') for literal in layout.literals]
         self.possible = counts == [0, *[1] * (len(counts) - 2), 0]
@@ -133,223 +134,152 @@ class LayoutReader:
         self._sizes = np.array([len(literal) for literal in layout.literals], np.int32)
         # Where the comma stands in each literal: behind the brackets that close objects.
         self._commas = np.array([literal.find(b',"') for literal in layout.literals], np.int32)
-        self._cut_at([i for i, key in enumerate(layout.keys) if not is_word(key)])
+        self._fills = filled(layout.keys, keys, typed=typed)
+        groups = [keys.group(key) for key in layout.keys]
+        self._groups = [-1 if one is None else one for one in groups]
+        self._cut_at([i for i, one in enumerate(groups) if one is None])
 
     def _cut_at(self, values: list[int]) -> None:
         """Cut out the values of these keys."""
         self._values = np.array(values, np.int64)
-        self._pieces = _pieces(self.layout, values)
-        self._known: list[dict[bytes, _Piece | None]] = [{} for _ in self._pieces]
+        bounds = [-1, *values, len(self.layout.keys)]
+        self._pieces = [(before + 1, after) for before, after in pairwise(bounds)]
+        """Of each piece the first and the last literal."""
+        self._fixed = {first for first, last in self._pieces if first == last}
+        self._fixed_quotes = sum(self.layout.literals[i].count(b'"') for i in self._fixed)
+        self._joints = [self._joint(places) for places in grouped([range(*p) for p in self._pieces], self._groups)]
+
+    def _joint(self, places: Sequence[int]) -> Joint:
+        literals = [literal.decode() for literal in self.layout.literals]
+        return Joint.of({place: self._pieces[place] for place in places}, literals, self._fills)
 
     def read(self, lines: Lines, rows: Ints) -> Found:
         """Which of these lines have this layout, if none of their strings holds a quote, and the values of those.
 
         They must be valid UTF-8, without backslashes and control characters.
         """
-        rows, commas = self._probed(lines, *lines.divided(rows, len(self.layout.keys) - 1))
-        edges = np.empty((len(rows), len(self.layout.keys) + 1), np.int32)
-        edges[:, 0] = lines.begins[rows]
-        np.subtract(commas, self._commas[1:-1], out=edges[:, 1:-1])
-        edges[:, -1] = lines.ends[rows] - self._sizes[-1]
-        starts = edges[:, self._values] + self._sizes[self._values]
-        stops = edges[:, self._values + 1]
-        text = np.frombuffer(lines.data, np.uint8)
-        quoted = text.take(starts, mode="clip") == QUOTE
-        starts += quoted
-        stops -= quoted
-        bounds = np.empty((len(rows), 2 * len(self._values) + 2), np.int32)
-        bounds[:, 0], bounds[:, -1] = edges[:, 0], lines.ends[rows]
-        bounds[:, 1:-1:2], bounds[:, 2:-1:2] = starts, stops
-        good = (bounds[:, 1:] >= bounds[:, :-1]).all(axis=1)
+        rows, edges = self._edges(lines, *self._probed(lines, *lines.divided(rows, len(self.layout.keys) - 1)))
+        values, quotes, good = self._cut(lines.data, edges)
+        joined = [joint.read(self._texts(lines.data, edges, joint)) for joint in self._joints]
+        for one in joined:
+            fit = one.good()
+            if fit is not None:
+                good &= fit
         if not good.all():
-            rows, bounds, quoted = rows[good], bounds[good], quoted[good]
-            starts, stops = starts[good], stops[good]
-        codes, texts = _distinct(lines.data, bounds)
-        places = np.zeros(len(texts), np.int32)
-        for i in range(len(self._pieces)):
-            places[codes[:, i]] = i
-        found = [
-            self._known[place].get(text) or self._piece(place, text)
-            for place, text in zip(places.tolist(), texts, strict=True)
-        ]
-        cut = _cut(lines.data, starts, stops, quoted)
-        good = cut.good
-        # A text at a place that is not its own is one of the last place where it stands, and no line needs it elsewhere.
-        if None in found or not (places[codes] == np.arange(len(self._pieces), dtype=np.int32)).all():
-            known = np.array([piece is not None for piece in found], bool)
-            good = good & ((places[codes] == np.arange(len(self._pieces))) & known[codes]).all(axis=1)
-        if not good.all():
-            rows, codes = rows[good], codes[good]
-            cut = cut.filter(good)
-        marks = np.array([0 if piece is None else piece.quotes for piece in found], np.int32)
-        quotes = marks[codes].sum(axis=1, dtype=np.int32)
-        columns: dict[str, Any] = {
-            self.layout.keys[key]: cut.slices(lines.data, i) for i, key in enumerate(self._values)
-        }
-        for i, piece in enumerate(self._pieces):
-            some = np.flatnonzero(places == i)
-            read = [found[code] for code in some.tolist()]
-            code = np.ascontiguousarray(codes[:, i])
-            for number, key in enumerate(piece.keys):
-                words = [None if one is None else one.words[number] for one in read]
-                columns[self.layout.keys[key]] = _words(code, some, words, len(texts))
-        self._adapt(places, len(rows))
-        return Found(self.layout, rows, columns, quotes)
+            rows, quotes = rows[good], quotes[good]
+            values = [one.filter(good) for one in values]
+            joined = [one.filter(good) for one in joined]
+        keys = self.layout.keys
+        columns: dict[str, Any] = {keys[key]: one for key, one in zip(self._values.tolist(), values, strict=True)}
+        typed: dict[str, Array] = {}
+        for one in joined:
+            quotes += one.quotes()
+            one.fill(columns, typed)
+        self._adapt(joined, len(rows))
+        return Found(self.layout, rows, columns, typed, quotes)
 
     def _probed(self, lines: Lines, rows: Ints, commas: Positions) -> tuple[Ints, Positions]:
         """The lines whose first keys are this layout's, told by these before anything else of them is looked at."""
         every = max(1, len(rows) // PROBED_LINES)
-        if self._begin(lines, rows[::every], commas[::every]).all():
+        if self._begin(lines, rows[::every], commas[:, ::every]).all():
             return rows, commas
         good = self._begin(lines, rows, commas)
-        return rows[good], commas[good]
+        return rows[good], commas[:, good]
 
     def _begin(self, lines: Lines, rows: Ints, commas: Positions) -> Bools:
         good = np.ones(len(rows), bool)
         for i, literal in enumerate(self.layout.literals[:-1][:PROBED]):
-            at = lines.begins[rows] if i == 0 else commas[:, i - 1] - self._commas[i]
+            at = lines.begins[rows] if i == 0 else commas[i - 1] - self._commas[i]
             good &= windows(lines.data, at, len(literal)) == np.void(literal)
         return good
 
-    def _piece(self, place: int, text: bytes) -> _Piece | None:
-        """What a piece at a place tells; None where it is none of this layout's."""
-        known = self._known[place]
-        if text not in known:
-            if len(known) >= KNOWN_PIECES:
-                known.clear()
-            known[text] = self._pieces[place].read(text)
-        return known[text]
+    def _edges(self, lines: Lines, rows: Ints, commas: Positions) -> tuple[Ints, Positions]:
+        """Where the literals of each line must begin, one row for each literal; lines in which they would overlap are left out."""
+        edges = np.empty((len(self._sizes), len(rows)), np.int32)
+        edges[0] = lines.begins[rows]
+        np.subtract(commas, self._commas[1:-1, None], out=edges[1:-1])
+        np.subtract(lines.ends[rows], self._sizes[-1], out=edges[-1])
+        good = (edges[1:] - edges[:-1] >= self._sizes[:-1, None]).all(axis=0)
+        # Of each value the eight bytes before its end are looked at.
+        good[:1] &= edges[1, :1] >= WORD
+        return (rows, edges) if good.all() else (rows[good], edges[:, good])
 
-    def _adapt(self, places: npt.NDArray[np.int32], rows: int) -> None:
-        """Cut out the values of pieces that hardly repeat."""
+    def _cut(self, data: bytes, edges: Positions) -> tuple[list[Slices], npt.NDArray[np.int32], Bools]:
+        """The values that are cut out, how many quotes stand around them and in the literals between two of them, and which lines have
+        these literals and values. One value after the other, so that the processor still has the bytes of one when it is looked at again.
+        """
+        good = np.ones(edges.shape[1], bool)
+        quotes = np.full(edges.shape[1], self._fixed_quotes, np.int32)
+        values: list[Slices] = []
+        for i in self._values.tolist():
+            self._hold(data, edges, i, good)
+            value, quoted = _value(data, edges[i] + self._sizes[i], edges[i + 1], good)
+            values.append(value)
+            quotes += quoted
+            quotes += quoted
+        self._hold(data, edges, len(edges) - 1, good)
+        return values, quotes, good
+
+    def _hold(self, data: bytes, edges: Positions, number: int, good: Bools) -> None:
+        """Clear lines in `good` which have another text at the place of this literal, if it is in no joint."""
+        if number in self._fixed:
+            literal = self.layout.literals[number]
+            good &= stand(data, edges[number], literal)
+
+    def _texts(self, data: bytes, edges: Positions, joint: Joint) -> Array:
+        """The texts of a joint."""
+        bounds = [self._pieces[place] for place in joint.places]
+        return cut.joined(data, [(edges[a], edges[b] + self._sizes[b]) for a, b in bounds]).dictionary_encode()
+
+    def _adapt(self, joined: Sequence[Joined], rows: int) -> None:
+        """Cut out the values of joints whose texts hardly repeat; where a joint has several pieces, read these on their own first."""
         if rows < ENOUGH:
             return
-        many = [i for i, count in enumerate(np.bincount(places).tolist()) if count * OFTEN > rows]
-        keys = {key for i in many for key in self._pieces[i].keys}
-        if keys:
-            self._cut_at(sorted(keys | set(self._values.tolist())))
+        for one in joined:
+            many = one.many()
+            if many and len(one.joint.places) > 1:
+                self._joints.remove(one.joint)
+                self._joints += [self._joint([place]) for place in one.joint.places]
+            elif many:
+                self._cut_at(sorted({*many, *self._values.tolist()}))
+                return
 
 
-@dataclass(frozen=True, slots=True)
-class _Piece:
-    """A text between two values: its own values in the order of their keys, and its quotes."""
-
-    words: tuple[str | None, ...]
-    quotes: int
-
-
-@dataclass(frozen=True, slots=True)
-class _PieceReader:
-    """Reads the pieces of one place. `keys`: the numbers of the keys whose values stand in it."""
-
-    keys: tuple[int, ...]
-    pattern: re.Pattern[bytes]
-
-    def read(self, text: bytes) -> _Piece | None:
-        """The piece; None for any other text."""
-        found = self.pattern.fullmatch(text)
-        if found is None:
-            return None
-        return _Piece(tuple(_word(value) for value in found.groups()), text.count(b'"'))
-
-
-def _word(value: bytes) -> str | None:
-    if value in (b"null", b'"-"'):
-        return None
-    return (value[1:-1] if value.startswith(b'"') else value).decode()
-
-
-def _pieces(layout: Layout, values: Sequence[int]) -> list[_PieceReader]:
-    """What stands before, between and behind the values that are cut out, with the quotes around these."""
-    found: list[_PieceReader] = []
-    first = 0
-    for place, value in enumerate([*values, len(layout.keys)]):
-        keys = tuple(range(first, value))
-        literals = [re.escape(one) for one in layout.literals[first : value + 1]]
-        before, behind = b'"?' if place else b"", b'"?' if value < len(layout.keys) else b""
-        found.append(_PieceReader(keys, re.compile(before + _WORD.join(literals) + behind)))
-        first = value + 1
-    return found
-
-
-def _distinct(data: bytes, bounds: Positions) -> tuple[npt.NDArray[np.int32], list[bytes]]:
-    """The pieces `[bounds[i, 0], bounds[i, 1])`, `[bounds[i, 2], bounds[i, 3])` and so on as numbers of distinct texts, line by line."""
-    rows, width = bounds.shape
-    if rows == 0:
-        return np.empty((0, width // 2), np.int32), []
-    flat = bounds.reshape(-1)
-    every = pa.StringArray.from_buffers(len(flat) - 1, pa.py_buffer(flat), pa.py_buffer(data))
-    places = pa.py_buffer(np.arange(0, len(flat), 2, dtype=np.int32))
-    found = every.take(pa.Array.from_buffers(pa.int32(), len(flat) // 2, [None, places])).dictionary_encode()
-    return kernels.codes(found).reshape(rows, -1), found.dictionary.cast(pa.binary()).to_pylist()
-
-
-def _words(code: npt.NDArray[np.int32], codes: Ints, words: Sequence[str | None], size: int) -> Any:
-    """A dictionary column: of each row's code, one of `codes`, the word; there are `size` codes in all."""
-    distinct = pa.array(words, TEXT).dictionary_encode()
-    if len(distinct.dictionary) == 0:
-        return pa.nulls(len(code), WORD)
-    table = np.empty(size, np.int32)
-    table[codes] = kernels.codes(distinct)
-    there = kernels.valid(distinct)
-    if there is None:
-        return kernels.word(table[code], distinct.dictionary)
-    known = np.zeros(size, bool)
-    known[codes] = there
-    return kernels.word(table[code], distinct.dictionary, known[code])
-
-
-@dataclass(frozen=True, slots=True)
-class _Cut:
-    """Values by line and key: where they start and stop without their quotes, whether they are there, their first bytes; by line whether
-    all of them are values.
-    """
-
-    starts: Positions
-    stops: Positions
-    there: Bools
-    heads: Words
-    good: Bools
-
-    def filter(self, mask: Bools) -> _Cut:
-        """Only the lines where `mask` is true."""
-        return _Cut(self.starts[mask], self.stops[mask], self.there[mask], self.heads[mask], self.good[mask])
-
-    def slices(self, data: bytes, number: int) -> Slices:
-        """The values of one key."""
-        there = np.ascontiguousarray(self.there[:, number])
-        return Slices(
-            data,
-            np.ascontiguousarray(self.starts[:, number]),
-            np.ascontiguousarray(self.stops[:, number]),
-            None if there.all() else there,
-            np.ascontiguousarray(self.heads[:, number]),
-        )
-
-
-def _cut(data: bytes, starts: Positions, stops: Positions, quoted: Bools) -> _Cut:
-    heads = windows(data, starts.reshape(-1), 8).view("<u8").reshape(starts.shape)
+def _value(data: bytes, starts: Positions, stops: Positions, good: Bools) -> tuple[Slices, Bools]:
+    """The values of one key and which of them have quotes; lines where there is none of JSON are cleared in `good`."""
+    text = np.frombuffer(data, np.uint8)
+    quoted = text.take(starts, mode="clip") == QUOTE
+    # Eight bytes that end with the value, its quote included.
+    tails = words_before(data, stops)
+    good &= (tails >> _LAST == QUOTE) == quoted
+    whole = quoted.all()
+    starts = starts + np.int32(1) if whole else starts + quoted
+    stops = stops - np.int32(1) if whole else stops - quoted
+    tails <<= np.uint64(8) if whole else quoted.astype(np.uint64) << np.uint64(3)
     lengths = stops - starts
-    null = (heads & _FOUR) == _NULL
-    null &= lengths == len("null")
-    null &= ~quoted
-    dash = (heads & _BYTE) == ord(MISSING)
-    dash &= lengths == 1
-    bare = ~(quoted | null)
-    good = np.ones(len(starts), bool)
-    for i in np.flatnonzero(bare.any(axis=0)).tolist():
-        good &= _literals(data, starts[:, i], stops[:, i], heads[:, i], bare[:, i])
-    return _Cut(starts, stops, ~(null | dash), heads, good)
-
-
-def _literals(data: bytes, starts: Positions, stops: Positions, head: Words, which: Bools) -> Bools:
-    """Whether those of the values that are told are numbers, `true` or `false`."""
-    lengths = stops - starts
-    following = head
-    if (lengths > 8).any():
-        following = windows(data, starts + np.int32(8), 8).view("<u8")
-    good = whole_numbers(head, following, lengths)
-    good |= ~which
-    for row in np.flatnonzero(~good & (lengths > 0)).tolist():
-        good[row] = _BARE.fullmatch(data, starts[row], stops[row]) is not None
-    return good
+    shortest = int(lengths.min(initial=len(MISSING) + 1))
+    if shortest < 0:  # a quote alone
+        good &= lengths >= 0
+        np.maximum(stops, starts, out=stops)
+        np.maximum(lengths, 0, out=lengths)
+    if whole and shortest > len(MISSING):
+        return Slices(data, starts, stops, None, tails), quoted
+    missing = (lengths == len(MISSING)) & (tails >> _LAST == ord(MISSING))
+    bare = ~quoted
+    null = (lengths == len("null")) & (tails >> _LAST_FOUR == _NULL)
+    null &= bare
+    missing |= null
+    bare &= ~null
+    there = ~missing if missing.any() else None
+    if not bare.any():
+        return Slices(data, starts, stops, there, tails), quoted
+    read = short_numbers(tails, lengths)
+    fit = text.take(starts, mode="clip") != ord("0")
+    fit |= lengths == 1
+    fit &= read[1]
+    fit |= ~bare
+    if not fit.all():
+        for row in np.flatnonzero(~fit).tolist():
+            fit[row] = _BARE.fullmatch(data, starts[row], stops[row]) is not None
+        good &= fit
+    return Slices(data, starts, stops, there, tails, read), quoted

@@ -18,7 +18,7 @@ import numpy as np
 from logproc.columns import TEXT
 from logproc.model import ACCESS_LOG, REJECTED_LINE, Frame, LineNumbers, Parsed
 from parsers import kernels, merge, ztunnel
-from parsers.arrow import Batch, pa, pc
+from parsers.arrow import Array, Batch, pa, pc
 from parsers.format_string import Format
 from parsers.frames import FrameColumns
 from parsers.json_columns import MISSING, Texts, build
@@ -59,6 +59,7 @@ class _Group:
     rows: Ints
     columns: dict[str, Any]
     missing_is_null: bool
+    typed: dict[str, Array] = field(default_factory=dict)
 
 
 class JsonReader:
@@ -67,7 +68,7 @@ class JsonReader:
     def __init__(self, template: Format | None = None) -> None:
         self._keys = Keys(template.json if template is not None else None)
         self._is_access_log = lru_cache(4096)(self._keys.is_access_log)
-        self._layout = lru_cache(LAYOUTS)(lambda layout: LayoutReader(layout, self._keys.is_word))
+        self._layout = lru_cache(LAYOUTS)(lambda layout, typed: LayoutReader(layout, self._keys, typed=typed))
         self._usual: list[Layout] = []
         self._objects = FlatReader()
         self._others = JsonReader() if template is not None else None
@@ -80,7 +81,7 @@ class JsonReader:
         if lines == 0:
             return Parsed({}, {})
         framed = FrameColumns(frame)
-        text = Lines.of(data, lines, len(frame.fields))
+        text = Lines.of(data, len(frame.fields))
         single = text.single
         if lines < FEW:
             single[:] = True
@@ -94,11 +95,11 @@ class JsonReader:
             columnar += self._read_others(self._others, frame, text, pieces)
         return merge.parsed(pieces, columnar)
 
-    def _by_column(self, text: Lines, groups: list[_Group]) -> None:
-        """Read what can be read by column; what cannot is single."""
+    def _by_column(self, text: Lines, groups: list[_Group], *, typed: bool = True) -> None:
+        """Read what can be read by column, texts as they stand unless `typed`; what cannot is single."""
         left = np.flatnonzero(~text.single)
         if len(left):
-            left = self._by_layout(text, left, groups)
+            left = self._by_layout(text, left, groups, typed=typed)
         if len(left) < FEW:
             text.single[left] = True
             return
@@ -116,9 +117,9 @@ class JsonReader:
             return
         for mark, escape in _ESCAPES:
             data = data.replace(escape, mark)
-        part = Lines.of(data, len(rows), 0)
+        part = Lines.of(data, 0)
         found: list[_Group] = []
-        self._by_column(part, found)
+        self._by_column(part, found, typed=False)
         for group in found:
             if not any(mark.decode() in key for key in group.columns for mark, _ in _ESCAPES):
                 columns = {key: _unescaped(column) for key, column in group.columns.items()}
@@ -139,7 +140,7 @@ class JsonReader:
         pieces += [Piece(table, batch, rows[found.rows[table]]) for table, batch in found.tables.items()]
         return found.columnar
 
-    def _by_layout(self, text: Lines, left: Ints, groups: list[_Group]) -> Ints:
+    def _by_layout(self, text: Lines, left: Ints, groups: list[_Group], *, typed: bool) -> Ints:
         """Read the lines of the most frequent layouts; the lines that are left."""
         found: list[Found] = []
         tried: set[Layout] = set()
@@ -148,7 +149,7 @@ class JsonReader:
             if layout is None:
                 break
             tried.add(layout)
-            reader = self._layout(layout)
+            reader = self._layout(layout, typed)
             if not reader.possible:
                 continue
             taken = reader.read(text, left)
@@ -167,7 +168,7 @@ class JsonReader:
             if ztunnel.is_object(one.layout.keys):
                 text.single[one.rows] = True
             elif self._is_access_log(one.layout.keys) and len(one.rows):
-                groups.append(_Group(one.rows, one.columns, True))
+                groups.append(_Group(one.rows, one.columns, True, one.typed))
         return left
 
     def _by_keys(self, text: Lines, part: Ints, groups: list[_Group]) -> Ints:
@@ -199,7 +200,8 @@ class JsonReader:
         return (np.array([self._is_access_log(k) for k in keys]) & ~l4)[which.ravel()], l4[which.ravel()]
 
     def _piece(self, group: _Group, framed: FrameColumns, text: Lines) -> Piece:
-        batch = build(Texts(len(group.rows), group.columns, missing_is_null=group.missing_is_null), self._keys)
+        texts = Texts(len(group.rows), group.columns, missing_is_null=group.missing_is_null, typed=group.typed)
+        batch = build(texts, self._keys)
         words = [framed.split(text.line(row))[0] for row in group.rows.tolist()] if framed.names else []
         return _piece(ACCESS_LOG, batch, group.rows, framed, words)
 

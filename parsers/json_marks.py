@@ -15,17 +15,20 @@ Positions = npt.NDArray[np.int32]
 """32 bits, as Arrow's offsets."""
 
 QUOTE, COMMA, NEWLINE, BLANK = b'",\n '
-_SLAB = 1 << 18
+_SLAB = 1 << 17
 """Bytes compared at a time: the results stay in the processor's cache."""
-_WORD_PLACES = np.uint64(0x0001020304050607)
-"""Times a word with one byte 1, its highest byte is that byte's number."""
+WORD = 8
+_BIT = np.zeros(256, np.int32)
+"""By a byte with one bit: its number."""
+_BIT[1 << np.arange(8)] = np.arange(8)
 
 
 @dataclass(slots=True)
 class Lines:
     """The lines of a chunk: where each starts, where it begins behind its frame, where it ends; `single`: to be read one by one.
 
-    `commas`: where a comma stands before a quote, which is once between two members of an object; `quotes`: how many there are in all.
+    `marks`: where a comma stands before a quote, which is once between two members of an object, and where a control character;
+    `newlines`: which of the marks are the ends of the lines; `quotes`: how many there are in all.
     """
 
     data: bytes
@@ -33,22 +36,26 @@ class Lines:
     begins: Positions
     ends: Positions
     single: Bools
-    commas: Positions
+    marks: Positions
+    newlines: Ints
     quotes: int
     _members: tuple[Ints, Ints] | None = field(default=None, repr=False)
     _quotes: Ints | None = field(default=None, repr=False)
 
     @classmethod
-    def of(cls, data: bytes, lines: int, words: int) -> Lines:
-        """Lines behind frames of so many words; those that cannot be read by column are single."""
+    def of(cls, data: bytes, words: int) -> Lines:
+        """All lines behind frames of so many words; those that cannot be read by column are single."""
         text = np.frombuffer(data, np.uint8)
-        controls, commas, quotes = _scan(text)
-        ends = controls if len(controls) == lines else controls[text[controls] == NEWLINE]
+        marks, quotes = _scan(text)
+        kinds = text.take(marks)
+        newlines = np.flatnonzero(kinds == NEWLINE)
+        ends = marks.take(newlines)
         starts = np.empty(len(ends), np.int32)
         starts[:1] = 0
         np.add(ends[:-1], 1, out=starts[1:])
         begins, single = _behind_frame(data, starts, ends, words)
-        return cls(data, starts, begins, ends, single | _suspects(data, ends, controls), commas, quotes)
+        controls = marks[(kinds < BLANK) & (kinds != NEWLINE)]
+        return cls(data, starts, begins, ends, single | _suspects(data, ends, controls), marks, newlines, quotes)
 
     def line(self, row: int) -> bytes:
         """A line in its frame."""
@@ -69,17 +76,21 @@ class Lines:
         return data, after - (ends + 1 - begins), after - 1
 
     def divided(self, rows: Ints, commas: int) -> tuple[Ints, Positions]:
-        """Which of these rows hold so many of `commas`, and where: a column for each comma."""
+        """Which of these rows, none of them single, hold so many commas before quotes, and where: a column for each row."""
         if self._members is None:
-            if commas and len(self.ends) == len(rows) and len(self.commas) == commas * len(rows):
-                table = self.commas.reshape(-1, commas)
-                if (table[:, 0] > self.begins).all() and (table[:, -1] < self.ends).all():
-                    return rows, table
-            first = np.searchsorted(self.commas, self.begins)
-            self._members = first, np.searchsorted(self.commas, self.ends) - first
+            if len(rows) == len(self.ends) and (commas + 1) * len(rows) == len(self.marks):
+                table = self.marks.reshape(-1, commas + 1)
+                regular = np.arange(commas, len(self.marks), commas + 1)
+                if (self.newlines == regular).all() and (table[:, 0] > self.begins).all():
+                    return rows, table.T[:commas]
+            if self.begins is self.starts:
+                first = np.concatenate((np.zeros(1, np.int64), self.newlines[:-1] + 1))
+            else:
+                first = np.searchsorted(self.marks, self.begins)
+            self._members = first, self.newlines - first
         first, counts = self._members
         rows = rows[counts[rows] == commas]
-        return rows, self.commas[first[rows][:, None] + np.arange(commas)]
+        return rows, self.marks[first[rows] + np.arange(commas)[:, None]]
 
     def quotes_of(self, rows: Ints) -> Ints:
         """How many quotes each of these rows holds behind its frame."""
@@ -102,41 +113,37 @@ class Lines:
         return same
 
 
-def _scan(text: Bytes) -> tuple[Positions, Positions, int]:
-    """Where the control characters stand, where commas before quotes, and how many quotes there are."""
-    hit, quote = np.empty(_SLAB, bool), np.empty(_SLAB + 1, bool)
-    controls: list[Positions] = [np.empty(0, np.int32)]
-    commas: list[Positions] = [np.empty(0, np.int32)]
+def _scan(text: Bytes) -> tuple[Positions, int]:
+    """Where commas before quotes and control characters stand, and how many quotes there are."""
+    hit, comma, quote = np.empty(_SLAB, bool), np.empty(_SLAB, bool), np.empty(_SLAB + 1, bool)
+    marks: list[Positions] = [np.empty(0, np.int32)]
     quotes = 0
     for start in range(0, len(text), _SLAB):
         slab, further = text[start : start + _SLAB], text[start : start + _SLAB + 1]
-        size = len(slab)
-        found, next_quote = hit[:size], quote[: len(further)]
-        np.less(slab, BLANK, out=found)
-        controls.append(_places(found, start))
+        size, pairs = len(slab), len(further) - 1
+        found, next_quote, commas = hit[:size], quote[: len(further)], comma[:pairs]
         np.equal(further, QUOTE, out=next_quote)
         quotes += int(np.count_nonzero(next_quote[:size]))
-        np.equal(slab, COMMA, out=found)
-        pairs = len(further) - 1
-        np.logical_and(found[:pairs], next_quote[1:], out=found[:pairs])
-        found[pairs:] = False
-        commas.append(_places(found, start))
-    return np.concatenate(controls), np.concatenate(commas), quotes
+        np.equal(slab[:pairs], COMMA, out=commas)
+        np.logical_and(commas, next_quote[1:], out=commas)
+        np.less(slab, BLANK, out=found)
+        np.logical_or(found[:pairs], commas, out=found[:pairs])
+        marks.append(_places(found, start))
+    return np.concatenate(marks), quotes
 
 
 def _places(mask: Bools, start: int) -> Positions:
-    """`flatnonzero` for a mask with few hits: words of eight bytes first."""
-    whole = len(mask) & ~7
-    words = mask[:whole].view(np.uint64)
-    hits = np.flatnonzero(words != 0)  # of booleans, which is ten times as fast as of words
-    found = words[hits]
-    if (found & (found - np.uint64(1))).any():
+    """`flatnonzero` for a mask with few hits: by bytes of eight bits first."""
+    bits = np.packbits(mask, bitorder="little")
+    hits = np.flatnonzero(bits != 0)  # of booleans, which is ten times as fast as of numbers
+    found = bits.take(hits)
+    if (found & (found - np.uint8(1))).any():
         return np.flatnonzero(mask).astype(np.int32) + np.int32(start)
-    places = (hits * 8 + start).astype(np.int32)
-    places += ((found * _WORD_PLACES) >> np.uint64(56)).astype(np.int32)
-    if len(mask) == whole:
-        return places
-    return np.concatenate((places, np.flatnonzero(mask[whole:]).astype(np.int32) + np.int32(start + whole)))
+    places = hits.astype(np.int32)
+    places *= 8
+    places += np.int32(start)
+    places += _BIT.take(found)
+    return places
 
 
 def _behind_frame(data: bytes, starts: Positions, ends: Positions, words: int) -> tuple[Positions, Bools]:
@@ -181,15 +188,29 @@ def windows(data: bytes, at: Any, width: int) -> Any:
     return found
 
 
+def stand(data: bytes, at: Positions, text: bytes) -> Bools:
+    """At which of these places a text stands; at all of them there are as many bytes."""
+    width = len(text)
+    found: Bools = np.ndarray((len(data) - width + 1,), f"V{width}", data, strides=(1,))[at] == np.void(text)
+    return found
+
+
+def words_before(data: bytes, stops: Positions) -> npt.NDArray[np.uint64]:
+    """The eight bytes before each of these places, each of them WORD or more, as a number: the last byte is the highest."""
+    view = np.ndarray((max(len(data) - 7, 0),), np.dtype("<u8"), data, strides=(1,))
+    found: npt.NDArray[np.uint64] = view[stops - np.int32(WORD)]
+    return found
+
+
 def _suspects(data: bytes, ends: Positions, controls: Positions) -> Bools:
-    """Lines with a backslash, a control character, or bytes that are no UTF-8."""
+    """Lines with a backslash, one of `controls`, or bytes that are no UTF-8."""
     found = np.zeros(len(ends), bool)
     text = np.frombuffer(data, np.uint8)
     at = data.find(b"\\")
     if at >= 0:
         found[np.searchsorted(ends, np.flatnonzero(text[at:] == ord("\\")) + at)] = True
-    if len(controls) != len(ends):
-        found[np.searchsorted(ends, controls[text[controls] != NEWLINE])] = True
+    if len(controls):
+        found[np.searchsorted(ends, controls)] = True
     if not data.isascii():
         try:
             data.decode()

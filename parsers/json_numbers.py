@@ -16,6 +16,9 @@ WORD = 8
 
 _ONES = int.from_bytes(b"\x01" * 8, "little")
 _HIGH, _ZEROS, _SIX = np.uint64(_ONES * 0xF0), np.uint64(_ONES * 0x30), np.uint64(_ONES * 0x06)
+_OVER_NINE, _SIGNS = np.uint64(_ONES * 0x76), np.uint64(_ONES * 0x80)
+_LAST = np.array([0] + [(1 << 64) - (1 << (64 - 8 * n)) for n in range(1, WORD + 1)], np.uint64)
+"""Of a word, its last n bytes."""
 _LEFT = np.array([8 * max(8 - n, 0) for n in range(MAX_DIGITS + 1)], np.uint64)
 _FILL = np.array([_ONES * 0x30 & ((1 << 8 * max(8 - n, 0)) - 1) for n in range(MAX_DIGITS + 1)], np.uint64)
 
@@ -31,14 +34,16 @@ def whole_numbers(head: Words, next: Words, length: Ints) -> Bools:
     return good
 
 
-def short_numbers(head: Words, length: Ints) -> tuple[Words, Bools]:
-    """The numbers of texts of one to eight digits, and which of the texts are such."""
-    size = np.clip(length, 1, WORD)
-    word = _right_aligned(head, size)
-    good = _digits(word)
-    good &= length == size
+def short_numbers(tail: Words, length: Ints) -> tuple[Words, Bools]:
+    """The numbers of texts of one to eight digits, and which of the texts are such; `tail`: the eight bytes that end with the text."""
+    value = tail ^ _ZEROS
+    value &= _LAST.take(length, mode="clip")
+    over = value + _OVER_NINE
+    over |= value
+    over &= _SIGNS
+    good = over == 0
+    good &= (length >= 1) & (length <= WORD)
     # Neighbouring digits to pairs, pairs to fours, fours to eight.
-    value = word & np.uint64(_ONES * 0x0F)
     for factor, shift, mask in ((2561, 8, 0x00FF00FF00FF00FF), (6553601, 16, 0x0000FFFF0000FFFF)):
         value *= np.uint64(factor)
         value >>= np.uint64(shift)

@@ -5,6 +5,7 @@ What a method here cannot tell for every row it leaves (None) to the kernels of 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,31 +14,37 @@ import numpy.typing as npt
 from logproc.columns import TEXT, WORD
 from parsers import kernels
 from parsers.arrow import Array, pa
-from parsers.json_marks import Bools, Positions, windows
+from parsers.json_marks import Bools, Ints, Positions, windows
 from parsers.json_numbers import Words, short_numbers
 from parsers.start_time import TimeLayout
 
-_KEPT = np.array([(1 << 8 * n) - 1 for n in range(9)], np.uint64)
-"""Of a word, its first n bytes."""
+_BEFORE = np.array([64 - 8 * n for n in range(9)], np.uint64)
+"""By length: the bits of the word that ends with a text that are no part of it."""
 _ONES = int.from_bytes(b"\x01" * 8, "little")
 _COLONS, _LOW = np.uint64(_ONES * 0x3A), np.uint64(_ONES * 0x7F)
-_INTEGER = {16: pa.uint16(), 32: pa.uint32(), 64: pa.uint64()}
+_SURE_TAIL = 7
+"""Bytes of a value that its tail has for certain."""
+_PORT_DIGITS, _LONGEST_NUMBER, _UUID_BYTES = 5, 20, 36
+MOST_LONG = 8
+"""Numbers of more digits than a tail has are read one by one if no more than one of so many is such."""
 _LONGEST_FIXED = 64
 """Bytes of values of one width that are copied side by side without Arrow."""
-_HOST = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.-")
 
 
 @dataclass(frozen=True, slots=True)
 class Slices:
-    """Row i is `data[starts[i]:stops[i]]`, valid UTF-8; null where `there` is false (None: no null). `head`: its first eight bytes
-    and what follows them, where that is known.
+    """Row i is `data[starts[i]:stops[i]]`, valid UTF-8; null where `there` is false (None: no null).
+
+    `tails`: the last seven or eight bytes before `stops` as a number, the last one the highest. `read`: the numbers of those that are
+    digits enough to stand in `tails`, and which are, where that is known.
     """
 
     data: bytes
     starts: Positions
     stops: Positions
     there: Bools | None
-    head: Words | None = None
+    tails: Words
+    read: tuple[Words, Bools] | None = None
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -45,8 +52,8 @@ class Slices:
     def filter(self, mask: Bools) -> Slices:
         """Only the rows where `mask` is true."""
         there = None if self.there is None else self.there[mask]
-        head = None if self.head is None else self.head[mask]
-        return Slices(self.data, self.starts[mask], self.stops[mask], there, head)
+        read = None if self.read is None else (self.read[0][mask], self.read[1][mask])
+        return Slices(self.data, self.starts[mask], self.stops[mask], there, self.tails[mask], read)
 
     def texts(self) -> Array:
         """As strings."""
@@ -64,30 +71,31 @@ class Slices:
         there = self.there
         if there is not None and not there.any():
             return pa.nulls(len(self), WORD)
-        if self.head is not None and len(self):
-            lengths = self.stops - self.starts
-            if there is not None:
-                lengths = np.where(there, lengths, 0)
-            if int(lengths.max()) <= 8:
-                return _short_words(self.head & _KEPT[lengths], there)
+        lengths = self.stops - self.starts
+        if there is not None:
+            lengths = np.where(there, lengths, 0)
+        if 0 <= int(lengths.max(initial=-1)) <= _SURE_TAIL:
+            return _short_words(self.tails >> _BEFORE[lengths], there)
         return self.texts().dictionary_encode()
 
     def numbers(self, bits: int) -> Array | None:
         """As unsigned numbers."""
-        if self.head is None:
+        values, good = self.read or short_numbers(self.tails, self.stops - self.starts)
+        there = self.there
+        known = np.ones(len(self), bool) if there is None else there
+        rest = np.flatnonzero(known & ~good)
+        if len(rest) > len(self) // MOST_LONG:
             return None
-        values, good = short_numbers(self.head, self.stops - self.starts)
-        if self.there is not None:
-            good |= ~self.there
-        if not good.all():
-            return None
-        if self.there is not None:
-            values[~self.there] = 0
+        for row in rest.tolist():
+            text = self.data[self.starts[row] : self.stops[row]]
+            if not text.isdigit() or len(text) > _LONGEST_NUMBER or int(text) >= 1 << bits:
+                return None
+            values[row] = int(text)
+        if there is not None:
+            values[~there] = 0
         if bits < 32 and int(values.max(initial=0)) >= 1 << bits:
             return None
-        kind = _INTEGER[bits]
-        known = np.ones(len(values), bool) if self.there is None else self.there
-        return kernels.masked(values.astype(f"u{bits // 8}"), kind, known)
+        return kernels.masked(values.astype(f"u{bits // 8}"), kernels.INTEGER[bits], known)
 
     def times(self, layout: TimeLayout) -> npt.NDArray[np.int64] | None:
         """As microseconds since 1970."""
@@ -97,31 +105,43 @@ class Slices:
         found, good = layout.column(cells)
         return found if good.all() else None
 
-    def addresses(self) -> tuple[Array, Array] | None:
-        """`name:port` as names (dictionary) and ports."""
+    def addresses(self, read: Callable[[str], tuple[str | None, int | None]]) -> tuple[Array, Array]:
+        """`name:port` as names (dictionary) and ports. What is not plainly that is left to `read`, value by value."""
         there = self.there
         if there is not None and not there.any():
             return pa.nulls(len(self), WORD), pa.nulls(len(self), pa.uint16())
-        tail = windows(self.data, np.maximum(self.stops - 8, 0), 8).view("<u8")
+        tail = self.tails
         other = tail ^ _COLONS
         colons = ~(((other & _LOW) + _LOW) | other | _LOW)
         # The highest bit that is set is the last colon's; a float's exponent tells its place.
         last = ((colons >> np.uint64(7)).astype(np.float64).view(np.int64) >> 52) - 1023
-        digits = (56 - last) >> 3
-        good = (colons != 0) & (digits >= 1) & (digits <= 5)
-        digits = np.where(good, digits, 1)
-        ports, numeric = short_numbers(tail >> (64 - 8 * digits).astype(np.uint64), digits)
-        ends = self.stops - (digits + 1).astype(np.int32)
-        good &= numeric & (ports <= kernels.MAX_PORT) & (ends > self.starts)
-        if not (good if there is None else good | ~there).all():
-            return None
-        if there is not None:
-            ends = np.where(there, ends, self.starts)
+        digits = ((56 - last) >> 3).astype(np.int32)
+        ports, plain = short_numbers(tail, digits)
+        ends = self.stops - (digits + np.int32(1))
+        plain &= (colons != 0) & (digits <= _PORT_DIGITS) & (ports <= kernels.MAX_PORT) & (ends > self.starts)
+        if not plain.all():
+            ends = np.where(plain, ends, self.stops)
         names = _cut(self.data, self.starts, ends, there).dictionary_encode()
-        if not _HOST.issuperset("".join(names.dictionary.to_pylist())):
-            return None
-        known = np.ones(len(self), bool) if there is None else there
-        return names, kernels.masked(ports.astype(np.uint16), pa.uint16(), known)
+        return kernels.addresses(names, ports, plain, there, lambda rows: self._only(rows).texts(), read)
+
+    def uuids(self) -> tuple[Array, Array | None]:
+        """UUIDs as 16 bytes; the second array has the values that are none (None where all are)."""
+        there = self.there
+        fits = self.stops - self.starts == _UUID_BYTES
+        if there is not None:
+            fits &= there
+        rows = None if fits.all() else np.flatnonzero(fits)
+        starts = self.starts if rows is None else self.starts[rows]
+        cells = windows(self.data, starts, _UUID_BYTES).view(np.uint8).reshape(-1, _UUID_BYTES)
+        ids, known = kernels.uuid_cells(cells, rows, len(self))
+        if known is None or (known if there is None else known | ~there).all():
+            return ids, None
+        return ids, kernels.with_null_texts(self.texts(), known)
+
+    def _only(self, rows: Ints) -> Slices:
+        """These rows."""
+        there = None if self.there is None else self.there[rows]
+        return Slices(self.data, self.starts[rows], self.stops[rows], there, self.tails[rows])
 
     def _cells(self, longest: int) -> npt.NDArray[np.uint8] | None:
         """The bytes of values of one width, no longer than that, row by row."""
