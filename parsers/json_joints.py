@@ -177,7 +177,8 @@ class Joined:
 
     def quotes(self) -> Numbers:
         """How many quotes each line's text has."""
-        return self.numbers[-1].take(self.codes)
+        found: Numbers = self.numbers[-1].take(self.codes)
+        return found
 
     def fill(self, texts: dict[str, Any], columns: dict[str, Array]) -> None:
         """Add the columns of access_log, and dictionary arrays of the other values by key; null for `null` and `-`."""

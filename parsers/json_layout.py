@@ -199,7 +199,7 @@ class LayoutReader:
         edges[0] = lines.begins[rows]
         np.subtract(commas, self._commas[1:-1, None], out=edges[1:-1])
         np.subtract(lines.ends[rows], self._sizes[-1], out=edges[-1])
-        good = (edges[1:] - edges[:-1] >= self._sizes[:-1, None]).all(axis=0)
+        good: Bools = np.logical_and.reduce(edges[1:] - edges[:-1] >= self._sizes[:-1, None], axis=0)
         # Of each value the eight bytes before its end are looked at.
         good[:1] &= edges[1, :1] >= WORD
         return (rows, edges) if good.all() else (rows[good], edges[:, good])

@@ -39,8 +39,8 @@ LAYOUTS = 64
 """Layouts remembered."""
 LAYOUTS_AT_ONCE = 8
 """Layouts tried on one chunk."""
-BLOCK = 1 << 20
-"""Bytes that are cut into tokens at a time: what is in work then stays in the processor's cache."""
+BLOCK = 1 << 22
+"""Bytes that are cut into tokens at a time, so that memory is bounded; each block costs some milliseconds whatever its size."""
 KEPT_BYTES = 64 << 10
 """How much of a rejected line is kept."""
 FORMAT = "format"
@@ -58,7 +58,6 @@ class _Group:
 
     rows: Ints
     columns: dict[str, Any]
-    missing_is_null: bool
     typed: dict[str, Array] = field(default_factory=dict)
 
 
@@ -123,7 +122,7 @@ class JsonReader:
         for group in found:
             if not any(mark.decode() in key for key in group.columns for mark, _ in _ESCAPES):
                 columns = {key: _unescaped(column) for key, column in group.columns.items()}
-                groups.append(_Group(rows[group.rows], columns, group.missing_is_null))
+                groups.append(_Group(rows[group.rows], columns))
                 part.single[group.rows] = False
             else:
                 part.single[group.rows] = True
@@ -168,7 +167,7 @@ class JsonReader:
             if ztunnel.is_object(one.layout.keys):
                 text.single[one.rows] = True
             elif self._is_access_log(one.layout.keys) and len(one.rows):
-                groups.append(_Group(one.rows, one.columns, True, one.typed))
+                groups.append(_Group(one.rows, one.columns, one.typed))
         return left
 
     def _by_keys(self, text: Lines, part: Ints, groups: list[_Group]) -> Ints:
@@ -182,7 +181,7 @@ class JsonReader:
             taken &= ~gateway
         if taken.any():
             flat = flat if taken.all() else flat.filter(taken)
-            groups.append(_Group(part[flat.rows], flat.columns, False))
+            groups.append(_Group(part[flat.rows], flat.columns))
         return rest
 
     def _access_logs(self, flat: Flat) -> tuple[Bools, Bools]:
@@ -200,7 +199,7 @@ class JsonReader:
         return (np.array([self._is_access_log(k) for k in keys]) & ~l4)[which.ravel()], l4[which.ravel()]
 
     def _piece(self, group: _Group, framed: FrameColumns, text: Lines) -> Piece:
-        texts = Texts(len(group.rows), group.columns, missing_is_null=group.missing_is_null, typed=group.typed)
+        texts = Texts(len(group.rows), group.columns, missing_is_null=True, typed=group.typed)
         batch = build(texts, self._keys)
         words = [framed.split(text.line(row))[0] for row in group.rows.tolist()] if framed.names else []
         return _piece(ACCESS_LOG, batch, group.rows, framed, words)

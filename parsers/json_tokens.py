@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from logproc.columns import TEXT
-from parsers.arrow import Array, pa
 from parsers.json_key_table import MAX_KEYS, KeyTable
+from parsers.json_marks import words_before
 from parsers.json_numbers import whole_numbers
+from parsers.json_slices import Slices
+from parsers.values import MISSING
 
 Ints = npt.NDArray[np.int64]
 Words = npt.NDArray[np.uint64]
@@ -29,25 +30,25 @@ _KEY_STRING, _COMMA, _END = 0x223A, 0x222C, 0x0A7D  # :"  ,"  }\n
 _COLON = 0x3A
 _NULL = int.from_bytes(b"null", "little")
 _OPEN = 0x227B  # {"
+_LAST = np.uint64(56)
 
 
 @dataclass(frozen=True, slots=True)
 class Flat:
-    """What was read: `columns[key]` has one text (or null) for each of `rows`, numbers as printed.
+    """What was read: `columns[key]` has one text for each of `rows`, numbers as printed; null for no value, `null` and `-`.
 
     `rows` are the numbers of the lines read, ascending; `unread` those of the others; `seen[i, j]`: row j has the key `names[i]`.
     """
 
     rows: Ints
     unread: Ints
-    columns: dict[str, Any]
+    columns: dict[str, Slices]
     names: tuple[str, ...]
     seen: Bools
 
     def filter(self, mask: Bools) -> Flat:
         """Only the rows where `mask` is true."""
-        at = pa.array(np.flatnonzero(mask))
-        columns = {name: column.take(at) for name, column in self.columns.items()}
+        columns = {name: column.filter(mask) for name, column in self.columns.items()}
         return Flat(self.rows[mask], self.unread, columns, self.names, self.seen[:, mask])
 
 
@@ -97,14 +98,13 @@ class FlatReader:
         bad = (counts % 2 != 0) | (counts == 0)
         rows = np.flatnonzero(~bad)
         if len(rows) == 0:
-            return _columns(padded, [], _Members(rows, rows, bad[:0], rows, rows), bad)
+            return _columns(padded, [], _Members(rows, rows, bad[:0], rows, rows), begins, bad)
         found = _Pairs(quotes, first[rows], counts[rows] // 2, begins[rows], ends[rows])
         members, wrong = self._members(padded, found)
         bad[rows[wrong]] = True
         lines = rows[members.line]
-        return _columns(
-            padded, self._table.names, _Members(members.key, lines, members.filled, members.start, members.stop), bad
-        )
+        members = _Members(members.key, lines, members.filled, members.start, members.stop)
+        return _columns(padded, self._table.names, members, begins, bad)
 
     def _members(self, padded: bytes, lines: _Pairs) -> tuple[_Members, Ints]:
         """The members of lines, and the lines that are no flat objects."""
@@ -158,7 +158,7 @@ class FlatReader:
         return found
 
 
-def _columns(padded: bytes, names: list[str], members: _Members, bad: Bools) -> Flat:
+def _columns(padded: bytes, names: list[str], members: _Members, begins: Ints, bad: Bools) -> Flat:
     lines = len(bad)
     if bad.any():
         members = members.filter(~bad[members.line])
@@ -167,30 +167,28 @@ def _columns(padded: bytes, names: list[str], members: _Members, bad: Bools) -> 
     seen[cell] = True
     if np.count_nonzero(seen) != len(cell):
         twice = (np.bincount(cell, minlength=len(seen)).reshape(-1, lines) > 1).any(axis=0)
-        return _columns(padded, names, members, bad | twice)
-    # Values and what lies between them by turns: an array over the text as it stands, of which each column takes its elements.
-    bounds = np.empty(2 * np.count_nonzero(members.filled), np.int32)
-    bounds[0::2], bounds[1::2] = members.start[members.filled], members.stop[members.filled]
-    pieces: Any = pa.StringArray.from_buffers(max(len(bounds) - 1, 0), pa.py_buffer(bounds), pa.py_buffer(padded))
+        return _columns(padded, names, members, begins, bad | twice)
     place = np.full(len(names) * lines, -1, np.int32)
-    place[cell[members.filled]] = np.arange(0, len(bounds), 2, dtype=np.int32)
+    place[cell[members.filled]] = np.flatnonzero(members.filled)
     rows = np.flatnonzero(~bad)
     grid, presence = place.reshape(-1, lines), seen.reshape(-1, lines)
     if len(rows) < lines:
         grid, presence = grid[:, rows], presence[:, rows]
     used = np.flatnonzero(presence.any(axis=1)).tolist()
-    columns = {names[i]: _column(pieces, np.ascontiguousarray(grid[i])) for i in used}
+    nowhere = begins[rows].astype(np.int32)
+    columns = {names[i]: _column(padded, members, grid[i], nowhere) for i in used}
     return Flat(rows, np.flatnonzero(bad), columns, tuple(columns), presence[used])
 
 
-def _column(pieces: Any, at: npt.NDArray[np.int32]) -> Array:
+def _column(padded: bytes, members: _Members, at: npt.NDArray[np.int32], nowhere: npt.NDArray[np.int32]) -> Slices:
+    """The values of the members `at`; null, and nothing at the place `nowhere`, where that is below 0. Of `-` too."""
     there = at >= 0
-    bitmap = None
+    starts, stops = members.start.take(at).astype(np.int32), members.stop.take(at).astype(np.int32)
     if not there.all():
-        if not there.any():
-            return pa.nulls(len(at), TEXT)
-        bitmap = pa.py_buffer(np.packbits(there, bitorder="little"))
-    return pieces.take(pa.Array.from_buffers(pa.int32(), len(at), [bitmap, pa.py_buffer(at)]))
+        starts, stops = np.where(there, starts, nowhere), np.where(there, stops, nowhere)
+    tails = words_before(padded, stops)
+    there &= (stops - starts != len(MISSING)) | (tails >> _LAST != ord(MISSING))
+    return Slices(padded, starts, stops, None if there.all() else there, tails)
 
 
 def _loads(padded: bytes, dtype: Any) -> Any:
