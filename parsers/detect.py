@@ -23,6 +23,7 @@ _BEGINNING = re.compile(
 )
 # ztunnel's lines in text; nothing but it has this scope.
 _ZTUNNEL = re.compile(rb'[0-9]{4}-[0-9T:.-]+Z?[ \t]+[a-z]+[ \t]+access[ \t]+"?connection [a-z]+')
+_QUOTE = ord('"')
 _BINARY = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f]")
 
 
@@ -102,7 +103,16 @@ def fit(line: bytes, formats: Iterable[Format]) -> Fit | None:
         longer = _longer(line, one)
         if longer is not None:
             fits.append(longer)
-    return common(fits) if fits else None
+    return _without_quotes(line, common(fits)) if fits else None
+
+
+def _without_quotes(line: bytes, found: Fit) -> Fit:
+    """A value within quotes where no format has them is one of another format, which quotes it."""
+    quoted = [end - start > 1 and line[start] == line[end - 1] == _QUOTE for start, end in found.spans]
+    if not any(quoted):
+        return found
+    spans = [NOWHERE if q else span for q, span in zip(quoted, found.spans, strict=True)]
+    return Fit(found.format, spans, found.doubt or REJECTED)
 
 
 def _longer(line: bytes, format: Format) -> Fit | None:

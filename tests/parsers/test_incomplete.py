@@ -103,3 +103,12 @@ def test_of_a_quoted_field_more_nothing_is_taken_for_another_one() -> None:
     assert row["doubt"]
     assert row["upstream_host"] is None
     assert (row["path"], row["duration_ms"]) == (TEXTS["path"], 35)
+
+
+def test_a_value_in_quotes_where_no_known_format_has_them_is_left_out() -> None:
+    line = render(next(f for f in FORMATS if f.name == "istio-1.0-sni"), {"requested_server_name": '"-"'})
+    row = parse_lines([line]).tables[ACCESS_LOG].to_pylist()[0]
+
+    assert row["doubt"] == "format"
+    assert row["requested_server_name"] is None
+    assert row["downstream_remote_address"] is not None
