@@ -106,7 +106,7 @@ def test_of_a_quoted_field_more_nothing_is_taken_for_another_one() -> None:
 
 
 def test_a_value_in_quotes_where_no_known_format_has_them_is_left_out() -> None:
-    line = render(next(f for f in FORMATS if f.name == "istio-1.0-sni"), {"requested_server_name": '"-"'})
+    line = render(next(f for f in FORMATS if f.name == "istio-1.2"), {"requested_server_name": '"-"'})
     row = parse_lines([line]).tables[ACCESS_LOG].to_pylist()[0]
 
     assert row["doubt"] == "format"
