@@ -7,15 +7,17 @@ import re
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from logproc.errors import LogprocError
 from tests.batches import batch, span
 from tests.cli import environment, output, start
 from tests.kafka.broker import ROOT, Kafka
 from tests.kafka.loading import FILE, cuts, send
-from tests.kafka.test_crashes import stored_more
+from tests.kafka.test_load import committed
 from tests.serve.servers import Running, serving, until
 from tests.serve.servers import start as start_server
 
@@ -25,6 +27,17 @@ EACH = "SELECT count() = uniqExact(file_id, line) FROM logproc.access_log"
 
 def access_rows(lines: int) -> int:
     return sum(1 for n in range(lines) if n % 10 not in {3, 5, 8})
+
+
+def stored_more(url: str, before: int) -> int:
+    """Wait until the loader has stored more messages than before; how many it are then."""
+    end = time.monotonic() + 30
+    settled = before
+    while settled <= before and time.monotonic() < end:
+        time.sleep(0.2)
+        with suppress(LogprocError):
+            settled = committed(url).get(0, (0, ""))[0]
+    return settled
 
 
 def load(topic: str, to: str) -> dict[str, int]:
