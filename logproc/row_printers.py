@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from logproc import output
 from logproc.columns import WORD
-from logproc.jsonl import in_line_order
+from logproc.jsonl import json_lines
 from logproc.model import ACCESS_LOG
 from logproc.parsing import Rows, conform, schema
 from logproc.where import Filter
@@ -24,9 +24,6 @@ SHOWN = {
     "rejected_line": ("line", "reason", "length", "raw"),
 }  # fmt: skip
 """Columns of a text table unless others are asked for."""
-
-BLOCK_OBJECTS = 4096
-"""JSON objects that are written at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,19 +90,11 @@ class JsonLines:
             wanted = ("line", *self._selection.columns)
             tables = {t: batch.select([n for n in wanted if n in batch.schema.names]) for t, batch in tables.items()}
         numbers = {t: np.asarray(batch.column("line").to_numpy(), np.int64) for t, batch in tables.items()}
-        end = "\n"
+        more = ""
         if self._selection.several:
-            end = f',"file":{output.json_text(file)}}}\n'
-        block: list[str] = []
-        for text in in_line_order(tables, numbers):
-            block.append(text + end if not self._selection.several else text[:-1] + end)
-            if len(block) == BLOCK_OBJECTS:
-                self._write(block)
-        self._write(block)
-
-    def _write(self, block: list[str]) -> None:
-        self._out.write("".join(block).encode("utf-8", "replace"))
-        block.clear()
+            name = file.encode("utf-8", "replace").decode()  # a file's name may be no UTF-8
+            more = f',"file":{output.json_text(name)}'
+        self._out.write(json_lines(tables, numbers, more))
 
     def close(self) -> None:
         """Nothing ends JSON lines."""

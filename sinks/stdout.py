@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from logproc.errors import ConfigError
-from logproc.jsonl import in_line_order
+from logproc.jsonl import json_lines
 from logproc.model import ROW_TABLES, Batch, LineNumbers, SinkLimits
 from logproc.urls import Url
 
@@ -32,9 +32,7 @@ class StdoutSink:
 
     def write(self, batch: Batch) -> None:
         """Print the rows and flush. Raises BrokenPipeError when the reader has left."""
-        text = "\n".join(in_line_order(batch.tables, _order(batch)))
-        if text:
-            sys.stdout.buffer.write(text.encode("utf-8", "surrogatepass") + b"\n")
+        sys.stdout.buffer.write(json_lines(batch.tables, _order(batch)))
         sys.stdout.buffer.flush()
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from logproc.columns import ACCESS_LOG_TABLE, REJECTED_LINE_TABLE
-from logproc.jsonl import in_line_order, rows_as_json
+from logproc.jsonl import json_lines, rows_as_json
 
 
 def rows_of(*rows: dict[str, object]) -> pa.RecordBatch:
@@ -55,7 +55,7 @@ def test_lines_can_be_given_beside_the_rows() -> None:
 
 def test_no_rows_are_no_lines() -> None:
     assert rows_as_json("access_log", rows_of()) == []
-    assert list(in_line_order({}, {})) == []
+    assert json_lines({}, {}) == b""
 
 
 @given(st.lists(st.tuples(st.sampled_from(["access_log", "message_log"]), st.text()), max_size=30))
@@ -68,7 +68,7 @@ def test_tables_are_merged_in_the_order_given(lines: list[tuple[str, str]]) -> N
         )
         order[table] = np.array(places, np.int64)
 
-    read = [json.loads(text) for text in in_line_order(tables, order)]
+    read = [json.loads(text) for text in bytes(json_lines(tables, order)).splitlines()]
 
     assert [(r["table"], r.get("path", r.get("message"))) for r in read] == lines
     assert [r["line"] for r in read] == list(range(len(lines)))

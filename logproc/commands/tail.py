@@ -220,7 +220,7 @@ def _shows(typed: dict[str, Any]) -> Shows:
     import os
 
     from logproc.response_flags import RESPONSE_FLAGS
-    from logproc.tail.forms import make_form
+    from logproc.tail.forms import ended, make_form
     from logproc.tail.layout import Layout
     from logproc.tail.paint import Paint
     from logproc.tail.session import Printer
@@ -240,7 +240,7 @@ def _shows(typed: dict[str, Any]) -> Shows:
         )
     form = make_form(output)
     if form is not None:
-        return Printer(form.lines)
+        return Printer(form.text)
     layout = Layout(
         shutil.get_terminal_size().columns if terminal else None,
         wide=output == "wide",
@@ -256,7 +256,7 @@ def _shows(typed: dict[str, Any]) -> Shows:
         full_times=typed["timestamps"],
         unicode="utf" in (os.environ.get("PYTHONIOENCODING") or sys.stdout.encoding or "").lower(),
     )
-    return Printer(view.lines, layout.resize)
+    return Printer(lambda rows: ended(view.lines(rows)), layout.resize)
 
 
 def _colours(color: Color, terminal: bool) -> bool:

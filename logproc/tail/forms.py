@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 
 from logproc.columns import TABLES
 from logproc.errors import ExpressionError
-from logproc.jsonl import rows_as_json
+from logproc.jsonl import json_lines
 from logproc.output import as_text
 from logproc.tail.filters import line_texts
 from logproc.tail.reading import POD_COLUMNS, Rows, Table
@@ -27,17 +27,23 @@ _NEEDS_QUOTES = re.compile(r'[\s="\\\x00-\x1f\x7f]')
 class Form(Protocol):
     """Makes the text of rows."""
 
-    def lines(self, rows: Rows) -> list[str]:
-        """A text for each row, in their order, without newlines."""
+    def text(self, rows: Rows) -> bytes | memoryview:
+        """The rows in their order, each with its newline, in UTF-8."""
         ...
+
+
+def ended(lines: Sequence[str]) -> bytes:
+    """Each line with its newline, in UTF-8."""
+    return "".join(f"{line}\n" for line in lines).encode("utf-8", "replace")
 
 
 class Json:
     """The objects of `logproc parse --output jsonl`, and where the line comes from."""
 
-    def lines(self, rows: Rows) -> list[str]:
+    def text(self, rows: Rows) -> memoryview:
         """One object for each row."""
-        return in_order(rows, {n: rows_as_json(n, _placed_last(t.batch)) for n, t in rows.tables.items()})
+        tables = {n: _placed_last(t.batch) for n, t in rows.tables.items()}
+        return json_lines(tables, {n: t.places for n, t in rows.tables.items()})
 
 
 def _placed_last(batch: pa.RecordBatch) -> pa.RecordBatch:
@@ -50,9 +56,9 @@ def _placed_last(batch: pa.RecordBatch) -> pa.RecordBatch:
 class Logfmt:
     """`key=value` for each column that has a value."""
 
-    def lines(self, rows: Rows) -> list[str]:
+    def text(self, rows: Rows) -> bytes:
         """One line of pairs for each row."""
-        return in_order(rows, {n: self._table(n, t) for n, t in rows.tables.items()})
+        return ended(in_order(rows, {n: self._table(n, t) for n, t in rows.tables.items()}))
 
     def _table(self, name: str, table: Table) -> list[str]:
         found = [f"table={name}"] * table.batch.num_rows
@@ -86,9 +92,9 @@ def _readable(batch: pa.RecordBatch) -> list[str | None]:
 class Raw:
     """The lines as they were written."""
 
-    def lines(self, rows: Rows) -> list[str]:
+    def text(self, rows: Rows) -> bytes:
         """The line of each row."""
-        return in_order(rows, {n: list(line_texts(n, t)) for n, t in rows.tables.items()})
+        return ended(in_order(rows, {n: list(line_texts(n, t)) for n, t in rows.tables.items()}))
 
 
 class Template:
@@ -120,9 +126,9 @@ class Template:
             self._parts.append((literal, column, spec or ""))
             at += 1
 
-    def lines(self, rows: Rows) -> list[str]:
+    def text(self, rows: Rows) -> bytes:
         """The template filled with each row; what is missing is `-`."""
-        return in_order(rows, {n: self._table(n, t) for n, t in rows.tables.items()})
+        return ended(in_order(rows, {n: self._table(n, t) for n, t in rows.tables.items()}))
 
     def _table(self, name: str, table: Table) -> list[str]:
         count = table.batch.num_rows

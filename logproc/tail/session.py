@@ -153,17 +153,15 @@ def _refuse_closed_pipe() -> None:
 
 
 class Printer:
-    """Writes lines to standard output as soon as they are made."""
+    """Writes the text of rows to standard output as soon as it is made."""
 
-    def __init__(self, lines: Callable[[Rows], list[str]], resize: Callable[[int], None] | None = None) -> None:
-        self._lines, self._resize = lines, resize
+    def __init__(self, text: Callable[[Rows], bytes | memoryview], resize: Callable[[int], None] | None = None) -> None:
+        self._text, self._resize = text, resize
 
     def show(self, rows: Rows) -> None:
         """Print the rows."""
-        found = self._lines(rows)
-        if found:
-            sys.stdout.buffer.write(("\n".join(found) + "\n").encode("utf-8", "replace"))
-            sys.stdout.buffer.flush()
+        sys.stdout.buffer.write(self._text(rows))
+        sys.stdout.buffer.flush()
 
     def tick(self) -> bool:
         """Nothing to do between rows."""

@@ -74,15 +74,15 @@ def test_forms_for_programs() -> None:
     form, template = make_form("logfmt"), make_form("{code:>5}|{subset}|{pod}|{sni}")
     assert form is not None and template is not None
 
-    (pairs,) = form.lines(kept)
+    (pairs,) = bytes(form.text(kept)).decode().splitlines()
     assert "response_code=503" in pairs and "upstream_subset=v2" in pairs
-    assert template.lines(kept) == ["  503|v2|cart-7d4b9c6f5-2xk8p|-"]
+    assert template.text(kept) == b"  503|v2|cart-7d4b9c6f5-2xk8p|-\n"
 
 
 def test_rows_of_all_tables_come_in_the_order_of_their_lines() -> None:
     form = make_form("raw")
     assert form is not None
 
-    lines = form.lines(SOME)
+    lines = bytes(form.text(SOME)).decode().splitlines()
     assert [("GET" in line, "ready" in line) for line in lines[2:5]] == [(True, False), (False, True), (False, False)]
     assert SOME.tables[ACCESS_LOG].batch.num_rows == 4
