@@ -6,7 +6,8 @@ set -eu
 topic="${TOPIC:-logproc}"
 group="${GROUP:-logproc-load}"
 collector="${COLLECTOR:-logproc}"
-loader="${LOADER:-logproc-loader}"
+# Two users, where the loader has a Secret of its own: LOADER=logproc-loader.
+loader="${LOADER:-$collector}"
 
 acl() {
   kafka-acls.sh --bootstrap-server "$BOOTSTRAP" --command-config "$COMMAND_CONFIG" --add "$@"
