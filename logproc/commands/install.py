@@ -67,7 +67,7 @@ def run(
     _check_urls(choice.kafka, choice.clickhouse)
     typer.echo(bundle.text(bundle.objects(choice)), nl=False)
     for command in bundle.secrets(choice):
-        print(f"before: {command}", file=sys.stderr)
+        print(f"once the namespace is there: {command}", file=sys.stderr)
 
 
 def _check_urls(*urls: str) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from logproc.install import embedded, loader, node_agent, openshift, parts, sidecar
 from logproc.install.choice import Choice, Part
 from logproc.install.parts import Object
+from logproc.urls import Url
 
 LEVELS = {Part.DAEMONSET: "privileged", Part.EMBEDDED: "privileged", Part.LOADER: "restricted", Part.SIDECAR: "restricted"}  # fmt: skip
 """Pod Security. A folder of the node in a pod is `privileged` whatever else the pod gives up; the others need nothing."""
@@ -35,14 +37,13 @@ def objects(choice: Choice) -> list[Object]:
 
 
 def secrets(choice: Choice) -> list[str]:
-    """The commands that make the Secrets which the objects refer to."""
+    """The commands that make the Secrets which the objects refer to, from files in the folder where they are typed."""
     found = []
-    for text in (choice.kafka, choice.clickhouse):
-        if text and parts.login(text).volumes:
-            scheme = text.partition(":")[0]
-            found.append(
-                f"kubectl -n {choice.namespace} create secret generic {parts.secret_name(scheme)} --from-literal=password=..."
-            )
+    for url in (Url.parse(text) for text in (choice.kafka, choice.clickhouse) if text and parts.login(text).volumes):
+        keys = ["--from-literal=password=..."] if url.user else []
+        keys += [f"--from-file={Path(file).name}" for file in parts.certificates(url)]
+        command = f"kubectl -n {choice.namespace} create secret generic {parts.secret_name(url.scheme)}"
+        found.append(" ".join([command, *keys]))
     return found
 
 

@@ -116,12 +116,8 @@ def _overlay(name: str, choice: Choice) -> dict[str, str]:
     more["configMapGenerator"] = generators
     note = f"{PURPOSE[name]}\n# Pod Security: {bundle.level(choice)}."
     commands = bundle.secrets(choice)
-    note += "".join(f"\n# Before: {command}" + _certificate(command) for command in commands)
+    note += "".join(f"\n# Once the namespace is there: {command}" for command in commands)
     return _folder("", note, {f: groups[f] for f in resources} | content, more, not_listed=content) | config_files
-
-
-def _certificate(command: str) -> str:
-    return " --from-file=ca.crt=ca.crt" if "logproc-kafka" in command else ""
 
 
 def _base_objects(choice: Choice) -> list[Object]:

@@ -23,6 +23,13 @@ SETTINGS_FOLDER = "/etc/logproc"
 SECRETS_FOLDER = "/run/secrets/logproc"
 DEFAULT_PORTS = {"kafka": 9092, "clickhouse": 8123}
 
+# Most networks look at a packet when the Service's port has become the pod's.
+DNS_PORTS = (53, 5353)
+"""Of the resolver's pods: OpenShift's listen on the second."""
+
+API_PORTS = (443, 6443, 8443)
+"""Of API servers: minikube's listens on the third."""
+
 
 @dataclass(frozen=True, slots=True)
 class Resources:
@@ -76,6 +83,11 @@ def secret_name(scheme: str) -> str:
     return f"logproc-{scheme}"
 
 
+def certificates(url: Url) -> list[str]:
+    """The files that a URL names, as paths in a container."""
+    return [value for name, value in url.options if name in {"ca", "cert", "key"}]
+
+
 @dataclass(frozen=True, slots=True)
 class Login:
     """What a container needs to log in: an environment, volumes and where they are mounted."""
@@ -98,7 +110,7 @@ def login(*urls: str) -> Login:
         if url.scheme == "clickhouse":
             # For `kubectl exec ... -- logproc query`.
             env.append({"name": "LOGPROC_STORE", "value": str(url)})
-        files = [value for name, value in url.options if name in {"ca", "cert", "key"}]
+        files = certificates(url)
         for value in files:
             if not value.startswith(f"{folder}/"):
                 raise ConfigError(
@@ -179,12 +191,12 @@ def ports_of(*urls: str) -> list[int]:
 
 def network_policy(name: str, component: str, namespace: str, ports: Iterable[int], *, api: bool) -> Object:
     """In: metrics, from pods of the cluster. Out: DNS, the destinations' ports, and the API server where it is asked."""
-    egress: list[Object] = [{"ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}]}]
+    egress: list[Object] = [{"ports": [{"protocol": p, "port": port} for port in DNS_PORTS for p in ("UDP", "TCP")]}]
     ports = list(ports)
     if ports:
         egress.append({"ports": [{"protocol": "TCP", "port": port} for port in ports]})
     if api:
-        egress.append({"ports": [{"protocol": "TCP", "port": 443}, {"protocol": "TCP", "port": 6443}]})
+        egress.append({"ports": [{"protocol": "TCP", "port": port} for port in API_PORTS]})
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",

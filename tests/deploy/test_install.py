@@ -56,7 +56,20 @@ def test_objects_go_to_standard_output_and_the_command_for_the_secret_to_standar
     assert {o["metadata"].get("namespace", "mesh") for o in objects} == {"mesh", "istio-system"}
     (agent,) = (o for o in objects if o["kind"] == "DaemonSet")
     assert agent["spec"]["template"]["spec"]["containers"][0]["image"] == "r.example/x:1"
-    assert b"kubectl -n mesh create secret generic logproc-clickhouse" in done.stderr
+    assert b"kubectl -n mesh create secret generic logproc-clickhouse --from-literal=password=...\n" in done.stderr
+
+
+def test_files_that_the_url_names_are_keys_of_the_secret() -> None:
+    place = "/run/secrets/logproc/kafka"
+    done = run(
+        "install",
+        "--print",
+        "--kafka",
+        f"kafka://broker:9092/logproc?ca={place}/ca.crt&cert={place}/tls.crt&key={place}/tls.key",
+    )
+
+    assert done.returncode == 0, done.stderr.decode()
+    assert b"generic logproc-kafka --from-file=ca.crt --from-file=tls.crt --from-file=tls.key\n" in done.stderr
 
 
 def test_without_a_user_no_secret_is_asked_for() -> None:

@@ -15,7 +15,9 @@ import yaml
 
 from logproc import main
 from logproc.install import bundle, kustomize, sidecar
+from logproc.install.kustomize import KAFKA
 from logproc.settings import command_defaults
+from logproc.urls import Url
 from tests.deploy import pod_security
 from tests.deploy.api_types import unknown_fields
 from tests.deploy.rendered import CHOICES, Object, containers, objects, settings_of, workloads
@@ -248,6 +250,24 @@ def test_the_network_policy_opens_the_ports_of_the_urls() -> None:
     (policy,) = (o for o in objects("agent to kafka without login") if o["kind"] == "NetworkPolicy")
 
     assert {"ports": [{"protocol": "TCP", "port": 9092}, {"protocol": "TCP", "port": 9093}]} in policy["spec"]["egress"]
+
+
+@pytest.mark.parametrize("name", CHOICES)
+def test_the_network_policy_lets_every_resolver_and_api_server_be_asked(name: str) -> None:
+    """Their pods' ports, for a Service's port is not what most networks compare: OpenShift's resolver, minikube's API server."""
+    for policy in (o for o in objects(name) if o["kind"] == "NetworkPolicy"):
+        opened = {(p["protocol"], p["port"]) for rule in policy["spec"]["egress"] for p in rule["ports"]}
+        asks = policy["metadata"]["name"] != "logproc-loader"
+
+        assert {(protocol, port) for protocol in ("UDP", "TCP") for port in (53, 5353)} <= opened
+        assert ({("TCP", port) for port in (443, 6443, 8443)} <= opened) == asks
+
+
+def test_users_of_kafka_are_those_that_the_rights_are_for() -> None:
+    script = (FOLDER.parent / "kafka" / "acls.sh").read_text()
+
+    assert f"COLLECTOR:-{Url.parse(KAFKA).user}" in script
+    assert "LOADER:-$collector" in script
 
 
 def test_what_turns_access_logs_on_fits_the_collectors() -> None:
