@@ -35,8 +35,8 @@ demo: env ## a simulated mesh, collected into an embedded ClickHouse, with a rep
 kafka: env ## a real Kafka to try things with; Ctrl-C ends it
 	@$(BIN)/python -m tests.kafka.broker
 
-lint: env ## ruff, mypy --strict
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+lint: env ## ruff, hadolint, mypy --strict
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/hadolint Dockerfile && $(BIN)/mypy
 
 test: lint ## lint, types and all tests but the long ones and those of test-kube
 	@$(BIN)/pytest -n 2 --dist loadgroup -m "not long" --ignore=tests/kube
