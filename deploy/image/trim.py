@@ -1,4 +1,4 @@
-"""Take out of an installed environment what nothing runs: tests, headers, libraries to link with: python trim.py FOLDER."""
+"""Take out of an installed environment what nothing runs: tests, headers, libraries to link with, others' programs: python trim.py FOLDER."""
 
 import shutil
 import sys
@@ -9,10 +9,17 @@ FILES = ("*.a", "*.pxd", "*.pyx", "*.lib")
 PACKAGES = {"pyarrow": ("src",), "numpy": ("f2py", "distutils")}
 """Further folders of single packages. numpy imports neither unless it is asked for."""
 
+PROGRAMS = ("logproc", "python*")
+"""Of `bin` what stays: dependencies bring programs of their own, one of them for a folder that goes."""
+
 
 def main() -> None:
     """Say how much it was."""
-    packages = next(Path(sys.argv[1]).glob("lib/python3*/site-packages"))
+    environment = Path(sys.argv[1])
+    for program in (environment / "bin").iterdir():
+        if not any(program.match(pattern) for pattern in PROGRAMS):
+            program.unlink()
+    packages = next(environment.glob("lib/python3*/site-packages"))
     before = size(packages)
     for folder in FOLDERS:
         for path in [p for p in packages.rglob(folder) if p.is_dir()]:
