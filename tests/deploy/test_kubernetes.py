@@ -85,6 +85,28 @@ def test_an_overlay_is_what_print_prints(kubectl: str, name: str) -> None:
     assert by_identity(in_order(rendered)) == by_identity(in_order(wanted))
 
 
+def test_the_kustomization_that_the_page_shows_is_rendered(kubectl: str, tmp_path: Path) -> None:
+    page = (FOLDER.parent.parent / "docs" / "deploy.md").read_text()
+    (shown,) = re.findall(r"```yaml\n(# kustomization.yaml\n.*?)```", page, re.DOTALL)
+    place = os.path.relpath(FOLDER / "overlays" / "direct", tmp_path.resolve())
+    (tmp_path / "kustomization.yaml").write_text(re.sub(r"github\.com/\S+/overlays/direct", place, shown))
+    (store,) = re.findall(r'value: "(clickhouse:.+?)"', shown)
+    settings = (FOLDER / "overlays" / "direct" / "config.toml").read_text()
+    (tmp_path / "config.toml").write_text(re.sub(r'(?m)^to = ".*"', f'to = "{store}"', settings))
+    done = subprocess.run([kubectl, "kustomize", tmp_path], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    made = list(yaml.safe_load_all(done.stdout))
+
+    assert len(made) == len(objects("direct"))
+    (spec,) = (spec for _, spec in workloads(made))
+    (container,) = containers(spec)
+    assert container["image"] == "registry.example/logproc:0.1.0"
+    env = {e["name"]: e.get("value") for e in container["env"]}
+    assert env["LOGPROC_STORE"] == tomllib.loads(settings_of(made, spec))["collect"]["to"] == store
+    (before,) = (spec for _, spec in workloads(objects("direct")))
+    assert {e["name"] for e in next(containers(before))["env"]} == set(env)
+
+
 @pytest.mark.parametrize("name", CHOICES)
 def test_what_is_printed_reads_back(name: str) -> None:
     assert list(yaml.safe_load_all(bundle.text(objects(name)))) == objects(name)
