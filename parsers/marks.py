@@ -16,6 +16,8 @@ Mask = npt.NDArray[np.bool_]
 QUOTE, NEWLINE, BLANK, EXCLAMATION = 34, 10, 32, 33
 SLAB_BYTES = 1 << 17
 """Bytes compared at a time: the results stay in the second-level cache, which halves the cost per line."""
+FALSE_BYTES = SLAB_BYTES // 4
+"""False ones behind a slab's results: where less than a tenth is true numpy skips over them word by word, else it takes each byte's turn."""
 MAX_LINE_BYTES = 1 << 20
 
 
@@ -42,13 +44,15 @@ class Selected:
         """The lines that `which` says."""
         if which.all():
             return self
-        return replace(self, lines=self.lines[which], ranks=self.ranks[:, which], _places={})
+        kept = np.flatnonzero(which)
+        return replace(self, lines=self.lines[kept], ranks=self.ranks.take(kept, axis=1), _places={})
 
     def place(self, row: int, blank: int = 0) -> Positions:
         """Where the `blank`-th blank after the mark of a row of `ranks` stands; 0: that mark itself."""
         found = self._places.get((row, blank))
         if found is None:
-            found = self.marks.take(self.ranks[row] + blank if blank else self.ranks[row])
+            # Clipped, since numpy looks at each index a second time to raise; all are within.
+            found = self.marks.take(self.ranks[row] + blank if blank else self.ranks[row], mode="clip")
             self._places[row, blank] = found
         return found
 
@@ -66,49 +70,43 @@ def select(data: bytes, lines: int, quotes: int) -> Selected:
     """The lines of `data` (it has `lines` newlines and ends with one) that have exactly `quotes` quotes each."""
     content = np.frombuffer(data, np.uint8)
     marks, kinds = _marks(content)
-    newlines = np.flatnonzero(kinds == NEWLINE)
+    width = quotes + 1
+    others = np.flatnonzero(kinds != BLANK)
+    numbers = np.arange(lines)
+    if len(others) == lines * width and (kinds.take(others[quotes::width]) == NEWLINE).all():
+        # Each newline stands behind as many other marks as a line has quotes: they are quotes, or control characters (see below).
+        table = others.reshape(lines, width)
+        newlines = table[:, -1]
+    else:
+        found = np.flatnonzero(kinds.take(others) == NEWLINE)
+        newlines = others.take(found)
+        first = np.empty(lines, np.int64)
+        first[:1] = 0
+        np.add(found[:-1], 1, out=first[1:])
+        numbers = np.flatnonzero(found - first == quotes)
+        table = others.take(first.take(numbers)[:, None] + np.arange(width))
     ends = marks.take(newlines)
     starts = np.empty(lines, np.int32)
     starts[:1] = 0
     np.add(ends[:-1], 1, out=starts[1:])
-    before = np.empty(lines, np.int64)
-    before[:1] = -1
-    before[1:] = newlines[:-1]
-    found = np.flatnonzero(kinds == QUOTE)
-    kept = np.arange(lines)
-    if len(found) == lines * quotes:
-        table = found.reshape(lines, quotes).T
-        fit = bool((table[0] > before).all() and (table[-1] < newlines).all()) if quotes else True
-    else:
-        fit = False
-    good = np.ones(lines, bool)
-    through = np.empty(0, np.int32)
-    if not fit:
-        # How many quotes there are up to each newline: one running sum is cheaper than a search for each.
-        through = np.cumsum(kinds == QUOTE, dtype=np.int32).take(newlines)
-        good = np.diff(through, prepend=0) == quotes
+    ranks = np.empty((width + 1, len(numbers)), np.int64)
+    ranks[0] = newlines.take(np.maximum(numbers - 1, 0))
+    ranks[0, :1] = np.where(numbers[:1] == 0, -1, ranks[0, :1])
+    ranks[1:] = table.T
+    fits = ends - starts <= MAX_LINE_BYTES
     if np.count_nonzero(kinds < BLANK) != lines:
         controls = np.flatnonzero((kinds < BLANK) & (kinds != NEWLINE))
-        good[np.searchsorted(newlines, controls)] = False
-    good &= ends - starts <= MAX_LINE_BYTES
+        fits[np.searchsorted(newlines, controls)] = False
     if not _is_utf8(data):
         for line in np.unique(np.searchsorted(ends, np.flatnonzero(content >= 128))).tolist():
             if not _is_utf8(data[starts[line] : ends[line]]):
-                good[line] = False
-    if not fit:
-        kept = np.flatnonzero(good)
-        first = through[kept] - quotes
-        table = found[first + np.arange(quotes)[:, None]] if quotes else np.empty((0, len(kept)), np.int64)
-        ranks = np.vstack((before[kept], table, newlines[kept]))
-        return Selected(data, content, kept, marks, ranks, starts, ends)
-    ranks = np.empty((quotes + 2, lines), np.int64)
-    ranks[0], ranks[1:-1], ranks[-1] = before, table, newlines
-    return Selected(data, content, kept, marks, ranks, starts, ends).only(good)
+                fits[line] = False
+    return Selected(data, content, numbers, marks, ranks, starts, ends).only(fits.take(numbers))
 
 
 def _marks(content: Bytes) -> tuple[Positions, Bytes]:
     """Positions and bytes of all blanks, quotes and control characters, the newlines among them."""
-    mask = np.empty(SLAB_BYTES, bool)
+    mask = np.zeros(SLAB_BYTES + FALSE_BYTES, bool)
     places: list[Positions] = [np.empty(0, np.int32)]
     kinds: list[Bytes] = [np.empty(0, np.uint8)]
     for start in range(0, len(content), SLAB_BYTES):
@@ -116,8 +114,9 @@ def _marks(content: Bytes) -> tuple[Positions, Bytes]:
         here = mask[: len(slab)]
         # One comparison for blank and quote; `!`, which is between them, is rare and taken out again.
         np.less_equal(slab, QUOTE, out=here)
-        hits = np.flatnonzero(here)
-        found = slab.take(hits)
+        mask[len(slab) : SLAB_BYTES] = False
+        hits = np.flatnonzero(mask)
+        found = slab.take(hits, mode="clip")
         if (found == EXCLAMATION).any():
             wanted = found != EXCLAMATION
             hits, found = hits[wanted], found[wanted]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -219,6 +220,23 @@ def test_times_have_any_fraction(fraction: str) -> None:
     assert row["timestamp"].microsecond == int((fraction[1:7] or "0").ljust(6, "0"))
 
 
+def test_ids_that_are_none_stand_among_others() -> None:
+    ids = ["5c82d8bc-2a15-9a25-81bf-c567fe990e6d", "-", "my-own-id", "5c82d8bc-2a15-9a25-81bf-c567fe990e6z", ""]
+
+    table = parse_lines([render(ISTIO, {"request_id": i}) for i in ids], ISTIO).tables[ACCESS_LOG]
+
+    assert table.column("request_id").to_pylist() == [UUID(ids[0]).bytes, *[None] * 4]
+    assert table.column("request_id_other").to_pylist() == [None, None, *ids[2:]]
+
+
+def test_paths_that_are_missing_have_no_template() -> None:
+    paths = ["/a/1", "-", "/a/2", "/b"]
+
+    table = parse_lines([render(ISTIO, {"path": p}) for p in paths], ISTIO).tables[ACCESS_LOG]
+
+    assert table.column("path_template").to_pylist() == ["/a/{n}", None, "/a/{n}", "/b"]
+
+
 def test_a_custom_start_time() -> None:
     fmt = compile_format("%START_TIME(%d/%b/%Y:%H:%M:%S.%3f %z)% %DURATION%")
 
@@ -312,6 +330,27 @@ def test_misplaced_quotes_are_not_taken_for_others() -> None:
 
     assert len(found.lines) == 0
     assert found.refused.tolist() == [0]
+
+
+def test_a_control_character_does_not_make_up_for_a_missing_quote() -> None:
+    clean = render(ISTIO).encode()
+    at = clean.index(b'"', 40)
+    lines = [clean, clean[:at] + b"\t" + clean[at + 1 :], clean.replace(b"via", b"v\ta"), clean]
+
+    found = ColumnarReader(ISTIO, PLAIN).read(b"\n".join(lines) + b"\n", 4)
+
+    assert found.lines.tolist() == [0, 3]
+    assert found.rest == lines[1:3]
+
+
+@pytest.mark.parametrize("time", ["15:42:60.123", "15:42:4:.123", "15:42:42.1z3", "15:42:42,123", "15:61:42.123", "15:42:42.12\N{DEGREE SIGN}"])  # fmt: skip
+def test_a_time_among_others_that_is_none_is_seen(time: str) -> None:
+    clean = render(ISTIO)
+    other = render(ISTIO, {"timestamp": f"2026-11-21T{time}Z"})
+
+    found = ColumnarReader(ISTIO, PLAIN).read(f"{clean}\n{other}\n{clean}\n".encode(), 3)
+
+    assert found.lines.tolist() == [0, 2]
 
 
 def test_the_reference_says_where_a_line_stops_fitting() -> None:
