@@ -66,18 +66,18 @@ class TimeLayout:
         digits = 0
         while fraction + digits < width and 48 <= model[fraction + digits] <= 57:
             digits += 1
-        after = fraction + digits if digits else second + 2
         same = np.ones(rows, bool)
-        for left, right in ((0, second), (second + 2, fraction if digits else second + 2), (after, width)):
-            for start in range(left, right, 8):
-                # Eight bytes at a time; the last word overlaps the one before.
-                begin = min(start, right - 8) if right - left >= 8 else start
-                if right - begin >= 8:
-                    word = _words(cells, begin)
-                    same[1:] &= word[1:] == word[:-1]
-                else:
-                    same[1:] &= (cells[1:, begin:right] == cells[:-1, begin:right]).all(axis=1)
         same[0] = False
+        good, value = np.ones(rows, bool), np.zeros(rows, np.uint64)
+        for part in _parts(width, second, fraction, digits):
+            word = np.ascontiguousarray(_words(cells, part.begin))
+            if part.rest:
+                same[1:] &= (word[1:] ^ word[:-1]) & part.rest == 0
+            if part.mask:
+                found = (word ^ _ZEROS) & part.mask
+                good &= ((found + part.over) | found) & _HIGH == 0
+                for shift, unit in part.units:
+                    value += (found >> shift & _BYTE) * unit
         starts = np.flatnonzero(~same)
         bases = np.empty(len(starts), np.int64)
         for i, row in enumerate(starts):
@@ -85,19 +85,8 @@ class TimeLayout:
             bases[i] = -1 if base is None else base
         lengths = np.diff(starts, append=rows)
         base_rows = np.repeat(bases, lengths)
-        good = base_rows >= 0
-        value = np.zeros(rows, np.int64)
-        for at, unit in (
-            (second, 10_000_000),
-            (second + 1, 1_000_000),
-            *((fraction + i, 10 ** (5 - i)) for i in range(min(digits, 6))),
-        ):
-            digit = cells[:, at] - np.uint8(48)
-            good &= digit <= (5 if at == second else 9)
-            value += digit.astype(np.int64) * unit
-        for at in range(fraction + 6, fraction + digits):
-            good &= (cells[:, at] - np.uint8(48)) <= 9
-        return base_rows + value, good
+        good &= base_rows >= 0
+        return base_rows + value.view(np.int64), good
 
     def _model(self, cells: Bytes) -> bytes | None:
         """One of the first values that is a time: all others of this width are held against its shape."""
@@ -106,6 +95,51 @@ class TimeLayout:
             if self.pattern.fullmatch(value):
                 return value
         return None
+
+
+_WORD = 8
+_ZEROS, _HIGH, _BYTE = np.uint64(0x3030303030303030), np.uint64(0x8080808080808080), np.uint64(0xFF)
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """Eight bytes of a time, from `begin`, as a number with the first byte lowest.
+
+    `mask`: the bytes that are digits of its second or fraction and in no part before; `over`: added to a digit it sets the byte's
+    highest bit where the digit is too large; `units`: how far each stands from the lowest bit, and the microseconds of its one.
+    `rest`: the bytes that are none.
+    """
+
+    begin: int
+    mask: np.uint64
+    over: np.uint64
+    units: tuple[tuple[np.uint64, np.uint64], ...]
+    rest: np.uint64
+
+
+@lru_cache(64)
+def _parts(width: int, second: int, fraction: int, digits: int) -> tuple[_Part, ...]:
+    """The parts of a time of so many bytes (at least eight); the last one overlaps the one before."""
+    units = {second: 10_000_000, second + 1: 1_000_000}
+    units |= {fraction + i: 10 ** (5 - i) if i < 6 else 0 for i in range(digits)}
+    found: list[_Part] = []
+    seen: set[int] = set()
+    for start in range(0, width, _WORD):
+        begin = min(start, width - _WORD)
+        mask = over = rest = 0
+        shifts: list[tuple[np.uint64, np.uint64]] = []
+        for i in range(_WORD):
+            at = begin + i
+            if at not in units:
+                rest |= 0xFF << (8 * i)
+            elif at not in seen:
+                seen.add(at)
+                mask |= 0xFF << (8 * i)
+                over |= (0x7A if at == second else 0x76) << (8 * i)  # at most 5, at most 9
+                if units[at]:
+                    shifts.append((np.uint64(8 * i), np.uint64(units[at])))
+        found.append(_Part(begin, np.uint64(mask), np.uint64(over), tuple(shifts), np.uint64(rest)))
+    return tuple(found)
 
 
 def _words(cells: Bytes, begin: int) -> npt.NDArray[np.uint64]:
