@@ -168,6 +168,17 @@ def uuid_cells(cells: Bytes, rows: Ints | None, count: int) -> tuple[Array, Mask
     return pa.Array.from_buffers(UUID, count, [_bitmap(known), pa.py_buffer(out)]), known
 
 
+def uuids_where(cells: Bytes, there: Mask) -> tuple[Array, Mask]:
+    """Texts of 36 characters as UUIDs, null where `there` is false or where it is none; and which are UUIDs."""
+    values, good = _hex_values(cells)
+    known = there if good is None else there & good
+    if known.all():
+        return pa.Array.from_buffers(UUID, len(cells), [None, pa.py_buffer(values)]), known
+    values = values.copy()
+    values[~known] = 0
+    return pa.Array.from_buffers(UUID, len(cells), [_bitmap(known), pa.py_buffer(values)]), known
+
+
 _UUID_PARTS = np.dtype([("a", "V8"), ("-a", "u1"), ("b", "V4"), ("-b", "u1"), ("c", "V4"), ("-c", "u1"), ("d", "V4"), ("-d", "u1"), ("e", "V12")])  # fmt: skip
 _HEX_PARTS = np.dtype([("a", "V8"), ("b", "V4"), ("c", "V4"), ("d", "V4"), ("e", "V12")])
 

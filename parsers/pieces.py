@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from logproc.columns import UUID
 from parsers import cut, kernels
 from parsers.arrow import Array, pa
 from parsers.kernels import Bytes, Mask
@@ -38,6 +39,12 @@ class Pieces:
             return None
         short &= self.content.take(self.left, mode="clip") == _MISSING
         return short if short.any() else None
+
+    def are_none(self) -> bool:
+        """Whether each is a `-` or nothing at all."""
+        width = self.right - self.left
+        dash = (width == 1) & (self.content.take(self.left, mode="clip") == _MISSING)
+        return bool((dash | (width == 0)).all())
 
     def only(self, which: Any) -> Pieces:
         """Those of some lines."""
@@ -110,6 +117,9 @@ class Pieces:
             return kernels.masked(value.astype(f"u{bits // 8}"), unsigned, fit), None
         rest = np.flatnonzero(~fit)
         others = self.only(rest)
+        value[rest] = 0
+        if others.are_none():
+            return kernels.masked(value.astype(f"u{bits // 8}"), unsigned, fit), None
         numbers, good = kernels.number(others.texts(), bits)
         known = fit.copy()
         known[rest] = np.asarray(numbers.is_valid())
@@ -123,10 +133,13 @@ class Pieces:
     def uuids(self) -> tuple[Array, Array | None]:
         """UUIDs as 16 bytes; the second array has the values that are none (None where all are)."""
         fits = self.right - self.left == UUID_BYTES
-        rows = None if fits.all() else np.flatnonzero(fits)
-        left = self.left if rows is None else self.left[rows]
-        ids, known = kernels.uuid_cells(_cells(self.content, left, UUID_BYTES), rows, len(fits))
-        if known is None:
+        if not fits.any():
+            known, ids = fits, pa.nulls(len(fits), UUID)
+        else:
+            # The others read the first one that fits: cheaper than to leave them out and to put the rest in their places.
+            left = self.left if fits.all() else np.where(fits, self.left, self.left[np.argmax(fits)])
+            ids, known = kernels.uuids_where(_cells(self.content, left, UUID_BYTES), fits)
+        if known.all():
             return ids, None
         missing = self.missing()
         if (known if missing is None else known | missing).all():
