@@ -6,9 +6,10 @@ Values with few distinct texts are read once per text; the rows follow by their 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from itertools import repeat
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -79,14 +80,7 @@ _templates = _Templates()
 def path_templates(paths: Array) -> Array:
     """`values.path_template` of each path (strings), as a dictionary array."""
     distinct = paths.dictionary_encode()
-    numbers = _templates.numbers(distinct.dictionary)
-    if distinct.null_count:
-        numbers, code = (
-            np.append(numbers, -1),
-            np.where(np.asarray(distinct.is_valid()), kernels.codes(distinct), len(numbers)),
-        )
-        return kernels.renumbered(code, numbers, _templates.texts)
-    return kernels.renumbered(kernels.codes(distinct), numbers, _templates.texts)
+    return kernels.renumbered_values(distinct, _templates.numbers(distinct.dictionary), _templates.texts)
 
 
 def _path_templates(paths: Array) -> list[str]:
@@ -128,19 +122,16 @@ def derive(columns: Columns, rows: int, *, has_request: bool, has_code: bool) ->
     columns["log_type"] = _log_type(columns, rows, has_request=has_request, has_code=has_code)
 
 
-def of_cluster(cluster: str, server_name: str | None) -> dict[str, str | None]:
+@lru_cache(1 << 12)
+def of_cluster(cluster: str, server_name: str | None) -> Mapping[str, str | None]:
     """The columns that a cluster tells; of an inbound one, which names no caller's choice, the SNI tells service and subset."""
     found = values.cluster(cluster)
     service, subset = found.service, found.subset
     if found.direction == INBOUND:
         asked = values.sni(server_name) if server_name is not None else None
         service, subset = (asked.service, asked.subset) if asked else (service, None)
-    return {
-        DIRECTION: found.direction,
-        PORT: None if found.port is None else str(found.port),
-        SERVICE: service,
-        SUBSET: subset,
-    }
+    port = None if found.port is None else str(found.port)
+    return MappingProxyType({DIRECTION: found.direction, PORT: port, SERVICE: service, SUBSET: subset})
 
 
 def _from_cluster(columns: Columns, cluster: Array, server_name: Array | None) -> None:
@@ -151,7 +142,7 @@ def _from_cluster(columns: Columns, cluster: Array, server_name: Array | None) -
     if server_name is not None:
         right = _codes_or_last(server_name)
     pairs, code = np.unique(left.astype(np.int64) * len(names) + right, return_inverse=True)
-    read: list[dict[str, str | None]] = []
+    read: list[Mapping[str, str | None]] = []
     for pair in pairs.tolist():
         text = clusters[pair // len(names)]
         read.append({} if text is None else of_cluster(text, names[pair % len(names)]))

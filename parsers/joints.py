@@ -248,7 +248,7 @@ def fill(columns: Columns, joint: Joint, array: Array, good: Mask) -> None:
     table = np.ascontiguousarray(known.table.take(rows, axis=0).T)
     for name, is_number, column in zip(joint.columns, known.is_number, table, strict=True):
         if is_number:
-            numbers = column.take(code)
+            numbers = column.take(code, mode="clip")
             columns[name] = kernels.masked(numbers.astype(np.uint16), pa.uint16(), numbers >= 0)
     worded = [i for i, is_number in enumerate(known.is_number) if not is_number]
     if worded:

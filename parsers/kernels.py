@@ -343,19 +343,38 @@ def recoded(array: Array, table: npt.NDArray[np.int32], values: Array) -> Array:
 
 def renumbered(code: npt.NDArray[np.int32], numbers: npt.NDArray[np.signedinteger[Any]], known: Sequence[str]) -> Array:
     """A dictionary array of the texts `known[numbers[code]]` (null below 0) that holds no text but those that are there."""
+    table, texts = _used(numbers, known)
+    found = table.take(code)
+    if len(texts) == 0:
+        return pa.nulls(len(code), WORD)
+    if table.min(initial=0) >= 0:
+        return word(found, texts)
+    there = found >= 0
+    return word(np.maximum(found, 0, out=found), texts, there)
+
+
+def renumbered_values(array: Array, numbers: Ints, known: Sequence[str]) -> Array:
+    """A dictionary array whose i-th value becomes the text `known[numbers[i]]`, of which all are there; null stays null."""
+    table, texts = _used(numbers, known)
+    if len(texts) == 0:
+        return pa.nulls(len(array), WORD)
+    there, buffer = array.indices.buffers()
+    if array.indices.offset:
+        return recoded(array, table, texts)
+    # What stands below a null means nothing, so that it may be no code at all.
+    code = table.take(np.frombuffer(buffer, np.int32)[: len(array)], mode="clip")
+    indices = pa.Array.from_buffers(pa.int32(), len(code), [there, pa.py_buffer(code)])
+    return pa.DictionaryArray.from_arrays(indices, texts, safe=False)
+
+
+def _used(numbers: npt.NDArray[np.signedinteger[Any]], known: Sequence[str]) -> tuple[npt.NDArray[np.int32], Array]:
+    """For each number that of its text among those that are used (-1 stays), and these texts."""
     seen = np.zeros(len(known) + 1, bool)
     seen[numbers] = True  # -1 is the last one
     used = np.flatnonzero(seen[:-1])
     table = np.full(len(known) + 1, -1, np.int32)
     table[used] = np.arange(len(used))
-    texts = pa.array([known[i] for i in used.tolist()], pa.string())
-    found = table[numbers].take(code)
-    if not seen[-1]:
-        return word(found, texts)
-    if len(used) == 0:
-        return pa.nulls(len(code), WORD)
-    there = found >= 0
-    return word(np.maximum(found, 0, out=found), texts, there)
+    return table[numbers], pa.array([known[i] for i in used.tolist()], pa.string())
 
 
 def renumbered_all(
@@ -379,7 +398,7 @@ def renumbered_all(
     local = table[shifted] - parts[:-1, None].astype(np.int32)
     if not all(whole):
         local[~there] = 0
-    found = local.take(code, axis=1)
+    found = local.take(code, axis=1, mode="clip")
     texts = used.tolist()
     arrays = []
     for i, (start, stop, shift) in enumerate(
@@ -389,5 +408,5 @@ def renumbered_all(
             arrays.append(pa.nulls(len(code), WORD))
             continue
         values = pa.array([known[i][n - shift] for n in texts[start:stop]], pa.string())
-        arrays.append(word(found[i], values, None if whole[i] else there[i].take(code)))
+        arrays.append(word(found[i], values, None if whole[i] else there[i].take(code, mode="clip")))
     return arrays

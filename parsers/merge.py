@@ -64,7 +64,4 @@ def _joined(batches: Sequence[Batch], field: Any) -> Array:
     ]
     if all(a.null_count == len(a) for a in arrays):
         return pa.nulls(sum(len(a) for a in arrays), field.type)
-    chunked = pa.chunked_array([a.cast(field.type) if a.type != field.type else a for a in arrays], field.type)
-    if pa.types.is_dictionary(field.type):
-        chunked = chunked.unify_dictionaries()
-    return chunked.combine_chunks()
+    return pa.concat_arrays([a.cast(field.type) if a.type != field.type else a for a in arrays])
