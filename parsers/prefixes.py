@@ -46,6 +46,7 @@ _LIKELY = re.compile(
     rb"|(?:%(pod)s )?(?P<stern_pod>%(pod)s-(?:[a-z0-9]{5}|[0-9]+)|%(pod)s(?= (?:istio-proxy|envoy) )) (?P<stern_container>%(pod)s) (?:(?P<sterned>%(time)s) )?"
     rb"|(?:<[0-9]{1,3}>(?:1 )?)?(?:%(clock)s|(?P<sent>%(time)s)) %(name)s [\w./-]{1,64}(?:\[[0-9]+\])?: "  # syslog, journald
     rb"|(?P<time>%(time)s) "  # kubectl logs --timestamps
+    rb"|(?P<alone>istio-proxy|envoy) +"  # a container without its pod
     rb"|ACCESS )"  # Ambassador
     rb'(?=[\[{"0-9])'
     % {b"name": _NAME, b"pod": _POD, b"time": TIME, b"clock": _CLOCK}
@@ -78,7 +79,7 @@ def split(line: bytes) -> Prefixed | None:
     words = [
         told["time"] or told["composed"] or told["sterned"] or told["sent"],
         told["pod"] or told["stern_pod"],
-        told["stern_container"] or (told["container"] if told["pod"] else b""),
+        told["stern_container"] or told["alone"] or (told["container"] if told["pod"] else b""),
     ]
     return Prefixed(line[found.end() :], [w or b"" for w in words], certain=False)
 

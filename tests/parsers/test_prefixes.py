@@ -37,6 +37,7 @@ PREFIXES = {
     "a word in brackets": ("[sidecar-access] ", None, None),
     "syslog": ("Nov 21 10:15:43 node-1 envoy[123]: ", None, None),
     "syslog, ISO": (f"<14>1 {NANO} node-1 envoy[123]: ", None, None),
+    "a container alone": ("istio-proxy ", None, "istio-proxy"),
     "ambassador": ("ACCESS ", None, None),
     "a mark of UTF-8": ("\ufeff", None, None),
     "indented": ("    ", None, None),
