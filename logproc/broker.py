@@ -31,7 +31,7 @@ from logproc.handshake import (
     authenticate,
     names,
 )
-from logproc.urls import Url
+from logproc.urls import Url, secret, secret_hint
 
 OPTIONS = ("tls", "ca", "cert", "key", "sasl")
 MECHANISMS = {"plain": "PLAIN", "scram-sha-256": "SCRAM-SHA-256", "scram-sha-512": "SCRAM-SHA-512"}
@@ -128,9 +128,8 @@ class Broker:
         try:
             context = ssl.create_default_context(cafile=self.ca or None)
         except (OSError, ssl.SSLError) as error:
-            raise ConfigError(
-                f"{self.place}: ca {self.ca}: {_reason(error)}", "it has to be a file of PEM certificates"
-            ) from error
+            hint = "it has to be a file of PEM certificates" if Path(self.ca).exists() else secret_hint(self.ca)
+            raise ConfigError(f"{self.place}: ca {self.ca}: {_reason(error)}", hint) from error
         if self.cert:
             try:
                 context.load_cert_chain(self.cert, self.key, os.environ.get("LOGPROC_KAFKA_KEY_PASSWORD", ""))
@@ -310,15 +309,9 @@ def _server(url: Url, text: str) -> tuple[str, int]:
 
 
 def _password() -> str:
-    if "LOGPROC_KAFKA_PASSWORD" in os.environ:
-        return os.environ["LOGPROC_KAFKA_PASSWORD"]
-    name = os.environ.get("LOGPROC_KAFKA_PASSWORD_FILE")
-    if not name:
-        raise ConfigError("kafka: no password is given", "set LOGPROC_KAFKA_PASSWORD or LOGPROC_KAFKA_PASSWORD_FILE")
-    try:
-        return Path(name).read_text().rstrip("\n")
-    except OSError as error:
-        raise ConfigError(f"LOGPROC_KAFKA_PASSWORD_FILE {name}: {error.strerror}") from error
+    if found := secret("LOGPROC_KAFKA_PASSWORD"):
+        return found
+    raise ConfigError("kafka: no password is given", "set LOGPROC_KAFKA_PASSWORD or LOGPROC_KAFKA_PASSWORD_FILE")
 
 
 def _reason(error: Exception) -> str:

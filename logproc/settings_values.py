@@ -15,6 +15,7 @@ import typer
 
 from logproc.errors import ConfigError
 from logproc.settings import ENVIRONMENT_PREFIX
+from logproc.urls import secret_hint
 
 SECRETS = tuple(f"{ENVIRONMENT_PREFIX}_{name}" for name in ("USER", "PASSWORD", "KAFKA_PASSWORD"))
 """Each can also be in a file that the variable with _FILE names."""
@@ -146,14 +147,6 @@ def secret_problems(environment: Mapping[str, str]) -> Iterator[ConfigError]:
         except (OSError, UnicodeDecodeError) as error:
             reason = error.strerror if isinstance(error, OSError) else "it is no text"
             yield ConfigError(f"{name}_FILE {path}: {reason}", secret_hint(path))
-
-
-def secret_hint(path: str) -> str:
-    """How the file of a Secret comes to be: in the containers of `logproc install` its folder names the Secret."""
-    folder, key = Path(path).parent.name, Path(path).name
-    if folder in {"clickhouse", "kafka"}:
-        return f"it is the key {key} of a Secret: kubectl -n NAMESPACE create secret generic logproc-{folder} --from-literal={key}=..."
-    return "make the file, with nothing but the secret in it"
 
 
 def resolved(name: str, command: Any, given: Mapping[str, Any], path: Path | None) -> list[Setting]:

@@ -88,15 +88,19 @@ class Url:
 
 def user(url: Url) -> str:
     """The user for the sink or store: the URL's, else LOGPROC_USER, else the content of the file that LOGPROC_USER_FILE names."""
-    return url.user or _secret("LOGPROC_USER")
+    return url.user or secret("LOGPROC_USER")
 
 
 def password() -> str:
     """The password for the sink or store: LOGPROC_PASSWORD, else the content of the file that LOGPROC_PASSWORD_FILE names."""
-    return _secret("LOGPROC_PASSWORD")
+    return secret("LOGPROC_PASSWORD")
 
 
-def _secret(variable: str) -> str:
+def secret(variable: str) -> str:
+    """The variable, else the content of the file that the variable with _FILE names, else nothing.
+
+    Raises ConfigError for a file that cannot be read, with the command that creates its Secret.
+    """
     if variable in os.environ:
         return os.environ[variable]
     name = os.environ.get(f"{variable}_FILE")
@@ -106,7 +110,13 @@ def _secret(variable: str) -> str:
         return Path(name).read_text().rstrip("\n")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise ConfigError(
-            f"{variable}_FILE {name}: {reason}",
-            "it is a file with nothing but the secret in it; in a pod: `kubectl create secret generic logproc-clickhouse --from-literal=password=...`",
-        ) from error
+        raise ConfigError(f"{variable}_FILE {name}: {reason}", secret_hint(name)) from error
+
+
+def secret_hint(path: str) -> str:
+    """How the file of a Secret comes to be: in the containers of `logproc install` its folder names the Secret."""
+    folder, key = Path(path).parent.name, Path(path).name
+    if folder in {"clickhouse", "kafka"}:
+        given = f"--from-literal={key}=..." if key == "password" else f"--from-file={key}"
+        return f"it is the key {key} of a Secret: kubectl -n NAMESPACE create secret generic logproc-{folder} {given}"
+    return "make the file, with nothing but the secret in it"

@@ -11,6 +11,7 @@ from logproc.commands.settings import _all_commands, problems
 from logproc.errors import ConfigError
 from logproc.settings import command_defaults, read_settings
 from logproc.settings_values import unknown_variables
+from logproc.urls import secret, secret_hint
 from tests.cli import run
 
 COMMANDS = ("collect", "query")
@@ -100,6 +101,25 @@ def test_a_missing_secret_says_how_to_create_it() -> None:
     (found,) = problems(None, {"LOGPROC_PASSWORD_FILE": "/run/secrets/logproc/clickhouse/password"})
 
     assert "kubectl -n NAMESPACE create secret generic logproc-clickhouse --from-literal=password=" in found.hint
+
+
+@pytest.mark.parametrize(
+    ("name", "variable"), [("clickhouse", "LOGPROC_PASSWORD"), ("kafka", "LOGPROC_KAFKA_PASSWORD")]
+)
+def test_so_does_a_command_that_needs_it(name: str, variable: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{variable}_FILE", f"/run/secrets/logproc/{name}/password")
+    monkeypatch.delenv(variable, raising=False)
+
+    with pytest.raises(ConfigError) as error:
+        secret(variable)
+
+    assert f"{variable}_FILE /run/secrets/logproc/{name}/password: No such file" in str(error.value)
+    assert f"create secret generic logproc-{name} --from-literal=password=" in error.value.hint
+
+
+def test_a_missing_certificate_is_the_file_of_a_secret() -> None:
+    assert secret_hint("/run/secrets/logproc/kafka/ca.crt").endswith("secret generic logproc-kafka --from-file=ca.crt")
+    assert "Secret:" not in secret_hint("/etc/ssl/ca.pem")
 
 
 def test_every_variable_of_the_code_is_known() -> None:
