@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from logproc.columns import MAP, TEXT, TIMESTAMP
-from parsers import derived, kernels, times, values
+from parsers import cell_values, derived, kernels, times, values
 from parsers.arrow import Array, Batch, pa, pc
 from parsers.derived import Columns
 from parsers.fields import NUMBER, TIME
@@ -48,7 +48,8 @@ def build(texts: Texts, keys: Keys) -> Batch:
     for key in texts.columns:
         meaning = keys.meaning(key)
         if meaning is None:
-            extra.append((key, _without_missing(_plain(texts.columns[key]))))
+            plain = _plain(texts.columns[key])
+            extra.append((key, plain if texts.missing_is_null else _without_missing(plain)))
         else:
             bound.setdefault(meaning.column, []).append((meaning, key))
     # In an order that does not hang on the other lines, since a row has one doubt.
@@ -229,6 +230,8 @@ def _map(extra: Sequence[tuple[str, Array]], more: Sequence[tuple[int, str, str]
     extra = sorted((e for e in extra if e[1].null_count < rows), key=lambda one: one[0])
     if not extra and not more:
         return pa.nulls(rows, MAP)
+    if not more:
+        return cell_values.as_map([(0, key, array) for key, array in extra], rows)
     names = [key for key, _ in extra]
     at = [np.flatnonzero(np.asarray(a.is_valid())) for _, a in extra]
     row = np.concatenate([*at, np.array([m[0] for m in more], np.int64)])
