@@ -27,7 +27,7 @@ from parsers.json_layout import Found, Layout, LayoutReader
 from parsers.json_marks import Bools, Ints, Lines
 from parsers.json_object import GATEWAY_KEY, GATEWAY_KEYS, Object, is_gateways, read_object
 from parsers.json_slices import Slices
-from parsers.json_tokens import Flat, FlatReader
+from parsers.json_tokens import Flat, FlatReader, blocks
 from parsers.merge import Piece
 from parsers.times import timestamps
 
@@ -102,7 +102,8 @@ class JsonReader:
         if len(left) < FEW:
             text.single[left] = True
             return
-        for part in _blocks(text, left):
+        for block in blocks(text.begins[left], text.ends[left], BLOCK):
+            part = left[block]
             text.single[part[self._by_keys(text, part, groups)]] = True
 
     def _escaped(self, text: Lines, groups: list[_Group]) -> None:
@@ -308,20 +309,20 @@ def _plain(text: str) -> str:
 
 def _frequent(text: Lines, left: Ints, tried: set[Layout]) -> Layout | None:
     """The most frequent layout of a sample of these lines, apart from those that were tried; None where no two are alike."""
-    votes: Counter[Layout] = Counter()
+    votes: Counter[tuple[bytes, ...]] = Counter()
+    samples: dict[tuple[bytes, ...], bytes] = {}
     for row in left[:: max(1, len(left) // SAMPLE)].tolist():
-        layout = Layout.of_line(text.bare(row))
+        line = text.bare(row)
+        keys = tuple(_KEY.findall(line, 0, KEPT_BYTES))  # lines of one layout agree in them, and they are found fast
+        votes[keys] += 1
+        samples.setdefault(keys, line)
+    for keys, count in votes.most_common():
+        layout = Layout.of_line(samples[keys]) if count > 1 else None
         if layout is not None and layout not in tried and not _is_gateways(layout):
-            votes[layout] += 1
-    return votes.most_common(1)[0][0] if votes and votes.total() > len(votes) else None
+            return layout
+    return None
 
 
 def _is_gateways(layout: Layout) -> bool:
     """Whether it may be a line of Envoy Gateway's text format with keys that a client added."""
     return GATEWAY_KEY in layout.keys and layout.keys[0] == GATEWAY_KEYS[0] and layout.keys != GATEWAY_KEYS
-
-
-def _blocks(text: Lines, rows: Ints) -> list[Ints]:
-    """These rows in runs of about BLOCK bytes."""
-    bytes_before = np.cumsum(text.ends[rows] - text.begins[rows], dtype=np.int64)
-    return np.split(rows, np.flatnonzero(np.diff(bytes_before // BLOCK)) + 1)

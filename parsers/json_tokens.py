@@ -31,6 +31,8 @@ _COLON = 0x3A
 _NULL = int.from_bytes(b"null", "little")
 _OPEN = 0x227B  # {"
 _LAST = np.uint64(56)
+_BLOCK = 1 << 20
+"""Bytes that are cut into members at a time: what is in work then stays in the processor's cache."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +79,12 @@ class _Pairs:
     ends: Ints
 
 
+def blocks(begins: npt.NDArray[np.signedinteger], ends: npt.NDArray[np.signedinteger], size: int) -> list[Ints]:
+    """The numbers of lines from `begins` to `ends` in runs of about `size` bytes."""
+    before = np.cumsum(ends - begins, dtype=np.int64)
+    return np.split(np.arange(len(begins)), np.flatnonzero(np.diff(before // size)) + 1)
+
+
 class FlatReader:
     """Reads flat objects; remembers their keys."""
 
@@ -91,20 +99,33 @@ class FlatReader:
         if len(self._table.names) >= MAX_KEYS:
             self._table = KeyTable()  # full of what is long gone, or of what somebody invents
         padded = b"".join((bytes(_BEFORE), data, bytes(_AFTER)))
-        quotes = np.flatnonzero(np.frombuffer(padded, np.uint8) == ord('"'))
         begins, ends = begins + _BEFORE, ends + _BEFORE
+        bad = np.zeros(len(begins), bool)
+        found = [self._block(padded, rows, begins, ends, bad) for rows in blocks(begins, ends, _BLOCK)]
+        members = _Members(
+            *(
+                np.concatenate([getattr(one, part) for one in found])
+                for part in ("key", "line", "filled", "start", "stop")
+            )
+        )
+        return _columns(padded, self._table.names, members, begins, bad)
+
+    def _block(self, padded: bytes, rows: Ints, begins: Ints, ends: Ints, bad: Bools) -> _Members:
+        """The members of some neighbouring lines; those that are no flat objects are told in `bad`."""
+        begins, ends = begins[rows], ends[rows]
+        quotes = np.flatnonzero(np.frombuffer(padded, np.uint8)[begins[0] : ends[-1]] == ord('"'))
+        quotes += begins[0]
         first = np.searchsorted(quotes, begins)
         counts = np.searchsorted(quotes, ends) - first
-        bad = (counts % 2 != 0) | (counts == 0)
-        rows = np.flatnonzero(~bad)
-        if len(rows) == 0:
-            return _columns(padded, [], _Members(rows, rows, bad[:0], rows, rows), begins, bad)
-        found = _Pairs(quotes, first[rows], counts[rows] // 2, begins[rows], ends[rows])
-        members, wrong = self._members(padded, found)
+        whole = (counts % 2 == 0) & (counts != 0)
+        if not whole.all():
+            bad[rows[~whole]] = True
+            rows, first, counts, begins, ends = (one[whole] for one in (rows, first, counts, begins, ends))
+            if len(rows) == 0:
+                return _Members(rows, rows, whole[:0], rows, rows)
+        members, wrong = self._members(padded, _Pairs(quotes, first, counts // 2, begins, ends))
         bad[rows[wrong]] = True
-        lines = rows[members.line]
-        members = _Members(members.key, lines, members.filled, members.start, members.stop)
-        return _columns(padded, self._table.names, members, begins, bad)
+        return _Members(members.key, rows[members.line], members.filled, members.start, members.stop)
 
     def _members(self, padded: bytes, lines: _Pairs) -> tuple[_Members, Ints]:
         """The members of lines, and the lines that are no flat objects."""
