@@ -44,7 +44,7 @@ test: lint ## lint, types and all tests but the long ones and those of test-kube
 test-long: env ## the tests of minutes
 	@$(BIN)/pytest -m long
 
-test-kube: env ## tail against a real kube-apiserver, built from the Go module proxy the first time (minutes)
+test-kube: env ## tail, collector and deployment against real servers, built from the Go module proxy the first time (minutes)
 	@$(BIN)/pytest -n 0 tests/kube
 
 bench: env ## speed and memory, each beside a baseline of the same run
