@@ -14,9 +14,9 @@ import pytest
 from logproc.disk import Disk
 from logproc.model import SinkLimits
 from logproc.testing import FlakySink, MemorySink
+from tests.collecting import collect, following, texts, until, until_open, until_rows
 from tests.kubelet import Container
 from tests.properties.test_spool import Died, DyingDisk
-from tests.regression.test_collecting import collect, following, texts, until, until_open, until_rows
 
 TINY = SinkLimits(rows=4, bytes=1 << 20, seconds=0.01)
 
