@@ -118,7 +118,7 @@ def test_a_gzipped_file_that_is_all_zeros_takes_little_memory(tmp_path: Path) ->
 
 @pytest.mark.parametrize("follow", [False, True])
 def test_more_pods_than_files_may_be_open(tmp_path: Path, follow: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("logproc.files.handles_for_logs", lambda: 10)
+    monkeypatch.setattr("logproc.open_files.handles_for_logs", lambda: 10)
     pods = [Container(tmp_path, uid=f"{n:03}", pod=f"web-{n}") for n in range(40)]
     for pod in pods:
         pod.write(3)

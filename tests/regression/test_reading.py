@@ -208,9 +208,10 @@ def test_what_is_remembered_does_not_grow_with_pods_that_come_and_go(tmp_path: P
     reading.clock.now += 700
     reading.source.gone()
     source = reading.source
+    files = source._files
 
-    assert (len(source._tails), len(source._open), len(source._positions), len(source._vanished)) == (1, 1, 0, 0)
-    assert len(source._sites) == len(source._discovery._containers) == len(source._discovery._pods) == 1
+    assert (len(files.tails), len(files.by_inode), len(files.positions), len(files._vanished)) == (1, 1, 0, 0)
+    assert len(files.sites) == len(source._discovery._containers) == len(source._discovery._pods) == 1
 
 
 def test_a_position_survives_a_gap_of_the_process(tmp_path: Path) -> None:
