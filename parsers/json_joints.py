@@ -11,21 +11,21 @@ import numpy as np
 import numpy.typing as npt
 
 from parsers import derived, kernels, values
-from parsers.arrow import Array
+from parsers.arrow import Array, pa
 from parsers.json_keys import Keys, Meaning
 from parsers.json_marks import Bools
 from parsers.operators import NUMBER_COLUMNS, Kind
 
-LITERAL = r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|true|false"
+LITERAL = rb"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?|true|false"
 """What JSON has without quotes, apart from `null`."""
-VALUE = f'("[^"]*"|null|{LITERAL})'
+VALUE = b'("[^"]*"|null|%s)' % LITERAL
 KNOWN_TEXTS = 1 << 14
 KNOWN_BYTES = 16 << 20
 """How many texts of a joint are remembered from chunk to chunk, and how long they may be together."""
 OFTEN = 4
 """Lines to a distinct text, at least, so that looking at texts pays."""
 _NO_TEXT = 0
-_MISSING = {"null", '"-"'}
+_MISSING = {b"null", b'"-"'}
 _LONGEST_NUMBER = 5
 _SERVER_NAME, _CLUSTER = "requested_server_name", "upstream_cluster"
 Numbers = npt.NDArray[np.int32]
@@ -81,8 +81,8 @@ class Joint:
     keys: tuple[int, ...]
     fills: tuple[Filled, ...]
     """For each key, and then what follows from the cluster if that is one of them."""
-    pattern: re.Pattern[str]
-    _texts: dict[str, int] = field(default_factory=dict)
+    pattern: re.Pattern[bytes]
+    _texts: dict[bytes, int] = field(default_factory=dict)
     """The row of each text in `_table`; 0 for one that does not fit."""
     _size: int = 0
     _known: list[dict[str, int]] = field(default_factory=list)
@@ -94,7 +94,7 @@ class Joint:
         self._clear()
 
     @classmethod
-    def of(cls, pieces: Mapping[int, tuple[int, int]], literals: Sequence[str], fills: Sequence[Filled]) -> Joint:
+    def of(cls, pieces: Mapping[int, tuple[int, int]], literals: Sequence[bytes], fills: Sequence[Filled]) -> Joint:
         """The joint of some pieces of a layout, each given by its first and its last literal."""
         keys = [key for first, last in pieces.values() for key in range(first, last)]
         parts = [VALUE.join(map(re.escape, literals[first : last + 1])) for first, last in pieces.values()]
@@ -102,7 +102,7 @@ class Joint:
         columns = {one.name for one in own if one.is_column}
         if _CLUSTER in columns and (_SERVER_NAME in columns or not any(one.name == _SERVER_NAME for one in fills)):
             own += _DERIVED
-        return cls(tuple(pieces), tuple(keys), tuple(own), re.compile("".join(parts)))
+        return cls(tuple(pieces), tuple(keys), tuple(own), re.compile(b"".join(parts)))
 
     def _clear(self) -> None:
         self._texts, self._size = {}, 0
@@ -111,7 +111,8 @@ class Joint:
 
     def read(self, texts: Array) -> Joined:
         """Read one text for each line, a dictionary array."""
-        distinct = texts.dictionary.to_pylist()
+        # A line of another layout can be cut within a character.
+        distinct = texts.dictionary.cast(pa.binary()).to_pylist()
         if len(self._texts) > KNOWN_TEXTS or self._size > KNOWN_BYTES:
             self._clear()
         known = self._texts
@@ -122,7 +123,7 @@ class Joint:
         numbers = np.ascontiguousarray(self._table.take(rows, axis=0).T)
         return Joined(self, kernels.codes(texts), rows, numbers, [list(one) for one in self._known])
 
-    def _add(self, texts: Sequence[str]) -> None:
+    def _add(self, texts: Sequence[bytes]) -> None:
         """Learn what these texts tell."""
         table: list[list[int]] = []
         for text in texts:
@@ -134,11 +135,11 @@ class Joint:
             self._table = np.concatenate((self._table, np.array(table, np.int32)))
         self._size += sum(map(len, texts))
 
-    def _row(self, text: str) -> list[int] | None:
+    def _row(self, text: bytes) -> list[int] | None:
         found = self.pattern.fullmatch(text)
         if found is None:
             return None
-        told = [None if group in _MISSING else group.strip('"') for group in found.groups()]
+        told = [None if group in _MISSING else group.strip(b'"').decode() for group in found.groups()]
         if len(self.fills) > len(self.keys):
             by_name = {one.name: value for one, value in zip(self.fills, told, strict=False)}
             cluster = by_name[_CLUSTER]
@@ -150,7 +151,7 @@ class Joint:
             if number is None:
                 return None
             row.append(number)
-        row.append(text.count('"'))
+        row.append(text.count(b'"'))
         return row
 
 

@@ -33,7 +33,7 @@ MAX_MEMBERS = 256
 
 _KEY = re.compile(rb'"([^"\\]{1,64}+)":')
 _VALUE = re.compile(rb'(?:"[^"\\]*+"|[-+.0-9A-Za-z]++)(}*+)(,?)')
-_BARE = re.compile(LITERAL.encode())
+_BARE = re.compile(LITERAL)
 _NULL = int.from_bytes(b"null", "little")
 _LAST, _LAST_FOUR = np.uint64(56), np.uint64(32)
 PROBED = 2
@@ -150,8 +150,7 @@ class LayoutReader:
         self._joints = [self._joint(places) for places in grouped([range(*p) for p in self._pieces], self._groups)]
 
     def _joint(self, places: Sequence[int]) -> Joint:
-        literals = [literal.decode() for literal in self.layout.literals]
-        return Joint.of({place: self._pieces[place] for place in places}, literals, self._fills)
+        return Joint.of({place: self._pieces[place] for place in places}, self.layout.literals, self._fills)
 
     def read(self, lines: Lines, rows: Ints) -> Found:
         """Which of these lines have this layout, if none of their strings holds a quote, and the values of those.

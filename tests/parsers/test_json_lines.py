@@ -573,6 +573,14 @@ def test_every_byte_of_every_key_counts() -> None:
     assert found[MANY:] == [tables([line])[0] for line in odd]
 
 
+def test_keys_that_end_with_other_characters() -> None:
+    """Where a usual key would end, such a line can be cut within a character."""
+    usual = compact(TODAY)
+    odd = [usual.replace(f'"{key}"'.encode(), f'"{key}{end}"'.encode()) for key in TODAY for end in ("é", "xé", "xxé")]
+    found = tables([usual] * MANY + odd)
+    assert found[MANY:] == [tables([line])[0] for line in odd]
+
+
 def test_frames_of_any_width_and_short_ones() -> None:
     widths = [b"2026-11-20T10:00:01.5Z stderr F ", b"2026-11-20T10:00:01.123456789Z stdout F ", b"x y "]
     lines = [widths[i % 3] + compact(TODAY) for i in range(3 * MANY)]
