@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from parsers.json_key_table import MAX_KEYS, KeyTable
-from parsers.json_marks import words_before
+from parsers.json_marks import WORD
 from parsers.json_numbers import whole_numbers
 from parsers.json_slices import Slices
 from parsers.values import MISSING
@@ -56,16 +56,19 @@ class Flat:
 
 @dataclass(frozen=True, slots=True)
 class _Members:
-    """Members of objects: the number of the key, the line, whether there is a value (no `null`), and where it stands."""
+    """Members of objects: the number of the key, the line, whether there is a value (no `null`), where it stands, its last eight bytes."""
 
     key: Ints
     line: Ints
     filled: Bools
     start: Ints
     stop: Ints
+    tail: Words
 
     def filter(self, mask: Bools) -> _Members:
-        return _Members(self.key[mask], self.line[mask], self.filled[mask], self.start[mask], self.stop[mask])
+        return _Members(
+            self.key[mask], self.line[mask], self.filled[mask], self.start[mask], self.stop[mask], self.tail[mask]
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +108,7 @@ class FlatReader:
         members = _Members(
             *(
                 np.concatenate([getattr(one, part) for one in found])
-                for part in ("key", "line", "filled", "start", "stop")
+                for part in ("key", "line", "filled", "start", "stop", "tail")
             )
         )
         return _columns(padded, self._table.names, members, begins, bad)
@@ -122,10 +125,10 @@ class FlatReader:
             bad[rows[~whole]] = True
             rows, first, counts, begins, ends = (one[whole] for one in (rows, first, counts, begins, ends))
             if len(rows) == 0:
-                return _Members(rows, rows, whole[:0], rows, rows)
+                return _Members(rows, rows, whole[:0], rows, rows, rows.astype(np.uint64))
         members, wrong = self._members(padded, _Pairs(quotes, first, counts // 2, begins, ends))
         bad[rows[wrong]] = True
-        return _Members(members.key, rows[members.line], members.filled, members.start, members.stop)
+        return _Members(members.key, rows[members.line], members.filled, members.start, members.stop, members.tail)
 
     def _members(self, padded: bytes, lines: _Pairs) -> tuple[_Members, Ints]:
         """The members of lines, and the lines that are no flat objects."""
@@ -164,7 +167,7 @@ class FlatReader:
         names = self._names(padded, words, opened[keys], closed[keys])
         wrong[keys[names == len(self._table.names)]] = True
         string[others] = number
-        return _Members(names, line[keys], string, start, stop), np.unique(line[wrong])
+        return _Members(names, line[keys], string, start, stop, words[stop - WORD]), np.unique(line[wrong])
 
     def _names(self, padded: bytes, words: Words, opened: Ints, closed: Ints) -> Ints:
         table = self._table
@@ -207,7 +210,7 @@ def _column(padded: bytes, members: _Members, at: npt.NDArray[np.int32], nowhere
     starts, stops = members.start.take(at).astype(np.int32), members.stop.take(at).astype(np.int32)
     if not there.all():
         starts, stops = np.where(there, starts, nowhere), np.where(there, stops, nowhere)
-    tails = words_before(padded, stops)
+    tails = members.tail.take(at)
     there &= (stops - starts != len(MISSING)) | (tails >> _LAST != ord(MISSING))
     return Slices(padded, starts, stops, None if there.all() else there, tails)
 
