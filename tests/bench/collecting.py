@@ -73,7 +73,8 @@ def write(root: str, pods: str, rate: str, seconds: str, loud: str = "0") -> Non
 
 
 @contextmanager
-def _writer(root: Path, load: Load) -> Iterator[subprocess.Popen[bytes]]:
+def writer(root: Path, load: Load) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that writes the load, killed at the end."""
     argv = python(
         "collecting:write",
         str(root),
@@ -87,7 +88,8 @@ def _writer(root: Path, load: Load) -> Iterator[subprocess.Popen[bytes]]:
         process.wait()
 
 
-def _cpu(pid: int) -> float:
+def cpu_of(pid: int) -> float:
+    """CPU seconds of a process until now."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _HERTZ
 
@@ -103,14 +105,14 @@ def beside(load: Load, *options: str, settle: float = 3.0) -> dict[str, float]:
         root = Path(name) / "pods"
         for number in range(load.pods):
             folder_of(root, number).mkdir(parents=True)
-        with _writer(root, load):
+        with writer(root, load):
             argv = [*LOGPROC, "collect", str(root), "--to", "null:", "--follow", "-q", *options]
             process = subprocess.Popen(argv, cwd=ROOT, stderr=subprocess.DEVNULL)
             try:
                 time.sleep(settle)
-                cpu, began = _cpu(process.pid), time.monotonic()
+                cpu, began = cpu_of(process.pid), time.monotonic()
                 time.sleep(max(1.0, load.seconds - settle - 1.0))
-                used, took = _cpu(process.pid) - cpu, time.monotonic() - began
+                used, took = cpu_of(process.pid) - cpu, time.monotonic() - began
                 peak = _peak_mb(process.pid)
             finally:
                 process.terminate()
@@ -174,7 +176,7 @@ def latency(load: Load) -> dict[str, float]:
         root = Path(name) / "pods"
         for number in range(load.pods):
             folder_of(root, number).mkdir(parents=True)
-        with _writer(root, load):
+        with writer(root, load):
             return run(python("collecting:latencies", str(root), str(load.seconds - 2))).said
 
 

@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from tests.bench import data
+from tests.bench.collecting import Load, cpu_of, folder_of, writer
 from tests.bench.measure import median, run
 from tests.fake_api.server import FakeApi
 from tests.tail.lines import inbound
@@ -21,10 +22,11 @@ LOGPROC = [sys.executable, "-m", "logproc"]
 
 
 def main(repeats: int) -> None:
-    """Print the three figures."""
+    """Print the figures."""
     print("\ntail\n\n| what | figure |\n|--|--|")
     _first_line(repeats)
     _lines_per_cpu_second(repeats)
+    _live()
     _memory()
 
 
@@ -55,6 +57,25 @@ def _lines_per_cpu_second(repeats: int) -> None:
     }.items():
         cpus = [run([*LOGPROC, "tail", str(t5), "--tail", "-1", "--no-follow", *further]).cpu for _ in range(repeats)]
         print(f"| {name} | {lines / median(cpus):,.0f} lines per CPU second, start included |")
+
+
+def _live(lines_per_second: int = 20_000, seconds: int = 15) -> None:
+    """One CRI file that is written while it is shown; start and end excluded."""
+    with tempfile.TemporaryDirectory(dir=data.FOLDER) as folder:
+        root = Path(folder)
+        folder_of(root, 0).mkdir(parents=True)
+        log = folder_of(root, 0) / "0.log"
+        log.touch()
+        with writer(root, Load(1, lines_per_second, seconds)):
+            argv = [*LOGPROC, "tail", str(log), "--tail", "0"]
+            process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            time.sleep(4)
+            began, before = time.monotonic(), cpu_of(process.pid)
+            time.sleep(seconds - 7)
+            share = 100 * (cpu_of(process.pid) - before) / (time.monotonic() - began)
+            process.send_signal(signal.SIGINT)
+            said = process.communicate()[1].decode().strip().splitlines()[-1]
+    print(f"| a file written with {lines_per_second:,} lines/s, every row printed | {share:.0f} % of a core ({said}) |")
 
 
 def _memory() -> None:
