@@ -129,20 +129,27 @@ def _with_a_quoted_field_more(format: Format) -> Format | None:
     return compile_format(f'{text} "%FIELD%"') if text.endswith('"') else None
 
 
-def rival(line: bytes, own: Format, formats: Iterable[Format]) -> Fit | None:
+def rival(line: bytes, own: Format, formats: tuple[Format, ...]) -> Fit | None:
     """How else than as its stream's own format a line may have been printed, if the own one does not fit it exactly: a rolling upgrade
     mixes formats, and a client can make one look like another.
     """
-    quotes = line.count(b'"')
-    reader = strict_reader(own)
-    rivals = [f for f in formats if f is not own and strict_reader(f).quotes == quotes]
-    if not rivals or reader.exact(line):
+    rivals = [f for f in _by_quotes(formats).get(line.count(b'"'), ()) if f is not own]
+    if not rivals or strict_reader(own).exact(line):
         return None
     for one in rivals:
         found = strict_reader(one).spans(line) if strict_reader(one).exact(line) else None
         if found is not None:
             return Fit(one, *found)
     return None
+
+
+@lru_cache(64)
+def _by_quotes(formats: tuple[Format, ...]) -> dict[int, list[Format]]:
+    """The formats with so many quotes, in their order."""
+    found: dict[int, list[Format]] = {}
+    for one in formats:
+        found.setdefault(strict_reader(one).quotes, []).append(one)
+    return found
 
 
 def read_as(line: bytes, formats: Iterable[Format]) -> Format | None:
