@@ -10,9 +10,11 @@ another format's, but not unlike its own. Where another one fits it exactly and 
 
 from __future__ import annotations
 
+from array import array
 from collections import OrderedDict, defaultdict
 from collections.abc import Hashable, Iterator, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import Protocol
 
 import numpy as np
@@ -27,7 +29,6 @@ from parsers.frames import FrameColumns
 from parsers.lines import Lines
 from parsers.merge import Piece
 from parsers.messages import MessageReader
-from parsers.strict import Spans
 
 REMEMBERED_STREAMS = 1 << 14
 ENOUGH_TO_GATHER = 64
@@ -220,7 +221,7 @@ class _Call:
         """Read the access-log lines among them; what other formats took, and the others by what they are."""
         own = strict_reader(format) if format is not None else None
         is_given = self.parser.is_given(format)
-        mine, spans, doubts = Lines(lines.frame), list[Spans](), list[str]()
+        mine, spans, doubts = Lines(lines.frame), array("q"), list[str]()
         left = defaultdict[str, Lines](lambda: Lines(lines.frame))
         for line, words, row in zip(lines.lines, lines.words, lines.rows, strict=True):
             found = own.spans(line) if own is not None and len(line) <= detect.MAX_LINE_BYTES else None
@@ -230,7 +231,7 @@ class _Call:
                     both = detect.common([Fit(format, *found), other])
                     found = both.spans, both.doubt
                 mine.add(line, words, row)
-                spans.append(found[0])
+                spans.extend(chain.from_iterable(found[0]))
                 doubts.append(found[1])
             else:
                 left[detect.sort_of(line)].add(line, words, row)
@@ -271,7 +272,7 @@ class _Call:
         messages.lines, messages.words, messages.rows = kept.lines, kept.words, kept.rows
         return taken
 
-    def _strict(self, format: Format, lines: Lines, spans: list[Spans], doubts: list[str]) -> None:
+    def _strict(self, format: Format, lines: Lines, spans: array[int], doubts: list[str]) -> None:
         columns = strict_rows.columns(strict_reader(format), lines.lines, spans, doubts)
         self._add(ACCESS_LOG, derived.batch(columns, len(lines.rows)), lines)
 
@@ -294,15 +295,15 @@ class _Call:
             self.columnar += len(found.lines)
             taken[best] = part.numbers()
             lines = lines.some(found.refused)
-        by_format: dict[Format, tuple[Lines, list[Spans], list[str]]] = {}
+        by_format: dict[Format, tuple[Lines, array[int], list[str]]] = {}
         for line, words, row in zip(lines.lines, lines.words, lines.rows, strict=True):
             found_fit = detect.fit(line, formats) or incomplete.read(line, self.parser.known)
             if found_fit is None:
                 rejected.add(line, words, row)
                 continue
-            part, spans, doubts = by_format.setdefault(found_fit.format, (Lines(lines.frame), [], []))
+            part, spans, doubts = by_format.setdefault(found_fit.format, (Lines(lines.frame), array("q"), []))
             part.add(line, words, row)
-            spans.append(found_fit.spans)
+            spans.extend(chain.from_iterable(found_fit.spans))
             doubts.append(found_fit.doubt)
         for other, (part, spans, doubts) in by_format.items():
             sure = np.array([not d for d in doubts], bool)

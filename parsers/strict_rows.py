@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Sequence
-from itertools import chain
 
 import numpy as np
 
@@ -14,15 +14,19 @@ from parsers.derived import Columns
 from parsers.fields import ENCODING, NUMBER, TIME, Field
 from parsers.kernels import Mask
 from parsers.operators import NUMBER_COLUMNS, PORT_COLUMN, Kind
-from parsers.strict import Spans, StrictReader
+from parsers.strict import StrictReader
 
 MISSING = 45
 """`-`"""
 _TYPES = {c.name: c.arrow for c in ACCESS_LOG_TABLE.columns}
 
 
-def columns(reader: StrictReader, lines: Sequence[bytes], spans: Sequence[Spans], doubts: list[str]) -> Columns:
-    """Typed columns of lines that fit the format; `doubts[i]` ('' where sure) is extended by what a value has wrong."""
+def columns(reader: StrictReader, lines: Sequence[bytes], spans: array[int], doubts: list[str]) -> Columns:
+    """Typed columns of lines that fit the format.
+
+    `spans`: of each line and field its two places, one behind the other: as tuples the garbage collector would go through them all.
+    `doubts[i]` ('' where sure) is extended by what a value has wrong.
+    """
     found: Columns = {}
     extra: list[tuple[str, list[str | None]]] = []
     texts, proved = _texts(lines, spans, len(reader.fields), doubts)
@@ -46,15 +50,14 @@ def columns(reader: StrictReader, lines: Sequence[bytes], spans: Sequence[Spans]
     return found
 
 
-def _texts(lines: Sequence[bytes], spans: Sequence[Spans], count: int, doubts: list[str]) -> tuple[list[Array], Mask]:
+def _texts(lines: Sequence[bytes], spans: array[int], count: int, doubts: list[str]) -> tuple[list[Array], Mask]:
     """The values of each field, null where missing or not proved; and for each row and field whether it is proved.
 
     All lines are one buffer, and the values pieces of it, so that no value becomes an object.
     """
     rows = len(lines)
     data = b"".join(lines)
-    flat = chain.from_iterable(chain.from_iterable(spans))
-    table = np.fromiter(flat, np.int64, rows * count * 2).reshape(rows, count, 2)
+    table = np.frombuffer(spans, np.int64).reshape(rows, count, 2)
     proved = table[:, :, 0] >= 0
     lengths = np.fromiter(map(len, lines), np.int64, rows)
     base = (np.cumsum(lengths) - lengths)[:, None]
