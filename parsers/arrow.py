@@ -10,13 +10,10 @@ from typing import Any
 
 import pyarrow
 import pyarrow.compute
-import pyarrow.csv
 
 pa: Any = pyarrow
 pc: Any = pyarrow.compute
-pa_csv: Any = pyarrow.csv
 
 Array = Any
 Batch = Any
-Table = Any
-"""Batches of rows: a RecordBatch and what the tokenizer gives."""
+"""A batch of rows: a RecordBatch."""

@@ -152,12 +152,6 @@ def _by_quotes(formats: tuple[Format, ...]) -> dict[int, list[Format]]:
     return found
 
 
-def read_as(line: bytes, formats: Iterable[Format]) -> Format | None:
-    """The format a line of an unknown stream fits; None for none."""
-    found = fit(line, formats)
-    return found.format if found else None
-
-
 def common(fits: Sequence[Fit]) -> Fit:
     """What all of these readings of a line say."""
     first = fits[0]

@@ -23,9 +23,6 @@ from parsers.start_time import TimeLayout, layout
 SCHEMA = pa.schema([pa.field(c.name, c.arrow) for c in ACCESS_LOG_TABLE.columns if c.from_line])
 """The columns of access_log that a line tells; every reader fills them all, with null where the format has none."""
 
-FRAME_SCHEMA = pa.schema([pa.field("k8s_pod", WORD), pa.field("k8s_container", WORD)])
-"""Further columns of every row table where the frame names the pod."""
-
 QUOTES, FIELDS, ENCODING, NUMBER, TIME = "quotes", "fields", "encoding", "number", "time"
 """Why a row is doubtful: quotes inside values; blanks inside values or more fields than the format has; no UTF-8; no number; no time."""
 

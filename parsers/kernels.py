@@ -46,45 +46,12 @@ def valid(array: Array) -> Mask | None:
     return np.asarray(array.is_valid())
 
 
-def printed_lengths(array: Array) -> Ints:
-    """Bytes of each value as it was printed: null is the one of `-`."""
-    if isinstance(array, pa.DictionaryArray):
-        if array.null_count == len(array):
-            return np.ones(len(array), np.int64)
-        ends, _ = parts(array.dictionary)
-        lengths = np.diff(ends).astype(np.int64)[codes(array)]
-    else:
-        ends, _ = parts(array)
-        lengths = np.diff(ends).astype(np.int64)
-    if array.null_count:
-        lengths[~np.asarray(array.is_valid())] = 1
-    return lengths
-
-
 def codes(array: Array) -> npt.NDArray[np.int32]:
     """The index of each row's value in the dictionary; 0 where it is null."""
     indices = array.indices
     buffer = indices.buffers()[1]
     found = np.frombuffer(buffer, np.int32)[indices.offset : indices.offset + len(indices)]
     return found if indices.null_count == 0 else np.where(np.asarray(indices.is_valid()), found, np.int32(0))
-
-
-def strip(array: Array, prefix: bytes, suffix: bytes) -> tuple[Array, Mask]:
-    """Cut a prefix and a suffix that every value must have; what is then `-` is null."""
-    ends, data = parts(array)
-    starts, stops = ends[:-1], ends[1:]
-    good = (stops - starts) >= len(prefix) + len(suffix)
-    left = np.where(good, starts + len(prefix), starts)
-    right = np.where(good, stops - len(suffix), stops)
-    for i, byte in enumerate(prefix):
-        good &= data[np.minimum(starts + i, len(data) - 1)] == byte if len(data) else False
-    for i, byte in enumerate(suffix):
-        good &= data[np.maximum(stops - len(suffix) + i, 0)] == byte if len(data) else False
-    cuts = np.empty(3 * len(array) + 1, np.int32)
-    cuts[0:-1:3], cuts[1::3], cuts[2::3], cuts[-1] = starts, left, right, ends[-1]
-    pieces = pa.StringArray.from_buffers(3 * len(array), pa.py_buffer(cuts), array.buffers()[2])
-    cut = pieces.take(pa.array(np.arange(1, 3 * len(array), 3, dtype=np.int32)))
-    return pc.if_else(pc.equal(cut, "-"), None, cut), good
 
 
 def number(array: Array, bits: int) -> tuple[Array, Mask | None]:
@@ -102,8 +69,8 @@ def number(array: Array, bits: int) -> tuple[Array, Mask | None]:
     return array.cast(INTEGER[bits]), None if bad is None else ~bad
 
 
-def timestamp(array: Array, layout: TimeLayout, prefix: int = 0, suffix: int = 0) -> tuple[Array, Mask]:
-    """Times to microseconds, without the first `prefix` and last `suffix` bytes of each value. A null is no time."""
+def timestamp(array: Array, layout: TimeLayout) -> tuple[Array, Mask]:
+    """Times to microseconds. A null is no time."""
     ends, data = parts(array)
     lengths = np.diff(ends)
     rows = len(array)
@@ -111,16 +78,14 @@ def timestamp(array: Array, layout: TimeLayout, prefix: int = 0, suffix: int = 0
     good = np.zeros(rows, bool)
     if rows and (lengths == lengths[0]).all():
         width = int(lengths[0])
-        if width > prefix + suffix:
-            cells = data[ends[0] : ends[-1]].reshape(rows, width)[:, prefix : width - suffix]
-            out, good = layout.column(cells)
+        if width:
+            out, good = layout.column(data[ends[0] : ends[-1]].reshape(rows, width))
     else:
         for width in np.unique(lengths).tolist():
-            if width <= prefix + suffix:
+            if width == 0:
                 continue
             which = np.flatnonzero(lengths == width)
-            cells = data[ends[which][:, None] + np.arange(prefix, width - suffix)]
-            out[which], good[which] = layout.column(cells)
+            out[which], good[which] = layout.column(data[ends[which][:, None] + np.arange(width)])
     return times(out), good
 
 

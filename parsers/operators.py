@@ -135,13 +135,6 @@ NO_ARGUMENT = set(_NUMBERS) | {
     "ROUTE_NAME", "CONNECTION_ID", "HOSTNAME", "UPSTREAM_REQUEST_ATTEMPT_COUNT", "ACCESS_LOG_TYPE", "STREAM_ID", "UNIQUE_ID",
 }  # fmt: skip
 
-ACCESS_LOG_TYPES = (
-    "TcpUpstreamConnected", "TcpPeriodic", "TcpConnectionEnd", "TcpConnectionStart", "DownstreamStart",
-    "DownstreamTunnelSuccessfullyEstablished", "DownstreamPeriodic", "DownstreamEnd", "UpstreamPoolReady", "UpstreamPeriodic",
-    "UpstreamEnd", "UdpTunnelUpstreamConnected", "UdpPeriodic", "UdpSessionEnd",
-)  # fmt: skip
-"""What %ACCESS_LOG_TYPE% prints; rows of a Periodic or Start type are no finished requests."""
-
 _HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z:-]+(?:\?[!#$%&'*+.^_`|~0-9A-Za-z:-]+)?")
 _OWN_NUMBERS = re.compile(
     "BYTES_RETRANSMITTED|PACKETS_RETRANSMITTED|CONNECTION_ID|UPSTREAM_CONNECTION_ID|UPSTREAM_REQUEST_ATTEMPT_COUNT"

@@ -70,10 +70,6 @@ class Pieces:
         """As strings; `-` is null."""
         return cut.strings(self.data, self.left, self.right, self.missing())
 
-    def as_they_are(self) -> Array:
-        """As strings, `-` among them."""
-        return cut.strings(self.data, self.left, self.right)
-
     def words(self) -> Array:
         """As a dictionary array; `-` is null."""
         width = self.right - self.left

@@ -45,11 +45,6 @@ _MESSAGE = {"level", "time", "scope", "message"}
 Pairs = dict[str, str]
 
 
-def looks_like(line: bytes) -> bool:
-    """Whether it is an access line of ztunnel in text."""
-    return _HEAD.match(line[:256].decode(errors="replace")) is not None
-
-
 def is_object(keys: Sequence[str]) -> bool:
     """Whether a JSON object with these keys is an access line of ztunnel."""
     return "src.addr" in keys and "dst.addr" in keys

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from parsers import ztunnel
+from parsers import detect, ztunnel
 from parsers.fields import SCHEMA
 
 HEAD = "2026-11-20T10:00:00.123456Z\tinfo\taccess\tconnection complete"
@@ -135,8 +135,8 @@ def test_bytes_that_are_no_utf8() -> None:
         ("", False),
     ],
 )
-def test_looks_like(line: str, expected: bool) -> None:
-    assert ztunnel.looks_like(line.encode()) is expected
+def test_which_lines_are_told_to_be_ztunnels(line: str, expected: bool) -> None:
+    assert (detect.sort_of(line.encode()) == detect.ZTUNNEL) is expected
 
 
 @settings(deadline=None)
