@@ -20,22 +20,18 @@ import numpy.typing as npt
 
 from parsers import cut
 from parsers.arrow import Array, pa
-from parsers.json_joints import LITERAL, Joined, Joint, filled, grouped
+from parsers.json_joints import Joined, Joint, filled, grouped
 from parsers.json_keys import Keys
-from parsers.json_marks import QUOTE, WORD, Bools, Ints, Lines, Positions, stand, windows, words_before
-from parsers.json_numbers import short_numbers
+from parsers.json_marks import WORD, Bools, Ints, Lines, Positions, windows, words_at
 from parsers.json_object import MAX_DEPTH
 from parsers.json_slices import Slices
-from parsers.values import MISSING
+from parsers.json_values import cut_out
 
 MAX_MEMBERS = 256
 """Members of an object that is read here."""
 
 _KEY = re.compile(rb'"([^"\\]{1,64}+)":')
 _VALUE = re.compile(rb'(?:"[^"\\]*+"|[-+.0-9A-Za-z]++)(}*+)(,?)')
-_BARE = re.compile(LITERAL)
-_NULL = int.from_bytes(b"null", "little")
-_LAST, _LAST_FOUR = np.uint64(56), np.uint64(32)
 PROBED = 2
 """Keys by which lines of other layouts are told apart."""
 PROBED_LINES = 64
@@ -145,8 +141,13 @@ class LayoutReader:
         bounds = [-1, *values, len(self.layout.keys)]
         self._pieces = [(before + 1, after) for before, after in pairwise(bounds)]
         """Of each piece the first and the last literal."""
-        self._fixed = {first for first, last in self._pieces if first == last}
-        self._fixed_quotes = sum(self.layout.literals[i].count(b'"') for i in self._fixed)
+        fixed = [first for first, last in self._pieces if first == last]
+        self._fixed_quotes = sum(self.layout.literals[i].count(b'"') for i in fixed)
+        words = [(i, *word) for i in fixed for word in _words(self.layout.literals[i], is_first=i == 0)]
+        self._held, self._masks = (np.array([w[part] for w in words], np.uint64)[:, None] for part in (2, 3))
+        # The words of literals between two values, which are compared, and then those that values end with.
+        self._loaded = np.array([w[0] for w in words] + [i + 1 for i in values], np.int64)
+        self._shifts = np.array([w[1] for w in words] + [-WORD] * len(values), np.int32)[:, None]
         self._joints = [self._joint(places) for places in grouped([range(*p) for p in self._pieces], self._groups)]
 
     def _joint(self, places: Sequence[int]) -> Joint:
@@ -193,37 +194,29 @@ class LayoutReader:
         return good
 
     def _edges(self, lines: Lines, rows: Ints, commas: Positions) -> tuple[Ints, Positions]:
-        """Where the literals of each line must begin, one row for each literal; lines in which they would overlap are left out."""
+        """Where the literals of each line must begin, one row for each literal; lines in which nothing stands between two are left out."""
         edges = np.empty((len(self._sizes), len(rows)), np.int32)
         edges[0] = lines.begins[rows]
         np.subtract(commas, self._commas[1:-1, None], out=edges[1:-1])
         np.subtract(lines.ends[rows], self._sizes[-1], out=edges[-1])
-        good: Bools = np.logical_and.reduce(edges[1:] - edges[:-1] >= self._sizes[:-1, None], axis=0)
+        good: Bools = np.logical_and.reduce(edges[1:] - edges[:-1] > self._sizes[:-1, None], axis=0)
         # Of each value the eight bytes before its end are looked at.
         good[:1] &= edges[1, :1] >= WORD
         return (rows, edges) if good.all() else (rows[good], edges[:, good])
 
     def _cut(self, data: bytes, edges: Positions) -> tuple[list[Slices], npt.NDArray[np.int32], Bools]:
         """The values that are cut out, how many quotes stand around them and in the literals between two of them, and which lines have
-        these literals and values. One value after the other, so that the processor still has the bytes of one when it is looked at again.
+        these literals and values.
         """
-        good = np.ones(edges.shape[1], bool)
-        quotes = np.full(edges.shape[1], self._fixed_quotes, np.int32)
-        values: list[Slices] = []
-        for i in self._values.tolist():
-            self._hold(data, edges, i, good)
-            value, quoted = _value(data, edges[i] + self._sizes[i], edges[i + 1], good)
-            values.append(value)
-            quotes += quoted
-            quotes += quoted
-        self._hold(data, edges, len(edges) - 1, good)
+        words = words_at(data, edges[self._loaded] + self._shifts)
+        held, tails = words[: len(self._held)], words[len(self._held) :]
+        held ^= self._held
+        held &= self._masks
+        good: Bools = np.bitwise_or.reduce(held, axis=0) == 0
+        starts = edges[self._values] + self._sizes[self._values, None]
+        values, quotes = cut_out(data, starts, edges[self._values + 1], tails, good)
+        quotes += np.int32(self._fixed_quotes)
         return values, quotes, good
-
-    def _hold(self, data: bytes, edges: Positions, number: int, good: Bools) -> None:
-        """Clear lines in `good` which have another text at the place of this literal, if it is in no joint."""
-        if number in self._fixed:
-            literal = self.layout.literals[number]
-            good &= stand(data, edges[number], literal)
 
     def _texts(self, data: bytes, edges: Positions, joint: Joint) -> Array:
         """The texts of a joint."""
@@ -244,41 +237,13 @@ class LayoutReader:
                 return
 
 
-def _value(data: bytes, starts: Positions, stops: Positions, good: Bools) -> tuple[Slices, Bools]:
-    """The values of one key and which of them have quotes; lines where there is none of JSON are cleared in `good`."""
-    text = np.frombuffer(data, np.uint8)
-    quoted = text.take(starts, mode="clip") == QUOTE
-    # Eight bytes that end with the value, its quote included.
-    tails = words_before(data, stops)
-    good &= (tails >> _LAST == QUOTE) == quoted
-    whole = quoted.all()
-    starts = starts + np.int32(1) if whole else starts + quoted
-    stops = stops - np.int32(1) if whole else stops - quoted
-    tails <<= np.uint64(8) if whole else quoted.astype(np.uint64) << np.uint64(3)
-    lengths = stops - starts
-    shortest = int(lengths.min(initial=len(MISSING) + 1))
-    if shortest < 0:  # a quote alone
-        good &= lengths >= 0
-        np.maximum(stops, starts, out=stops)
-        np.maximum(lengths, 0, out=lengths)
-    if whole and shortest > len(MISSING):
-        return Slices(data, starts, stops, None, tails), quoted
-    missing = (lengths == len(MISSING)) & (tails >> _LAST == ord(MISSING))
-    bare = ~quoted
-    null = (lengths == len("null")) & (tails >> _LAST_FOUR == _NULL)
-    null &= bare
-    missing |= null
-    bare &= ~null
-    there = ~missing if missing.any() else None
-    if not bare.any():
-        return Slices(data, starts, stops, there, tails), quoted
-    read = short_numbers(tails, lengths)
-    fit = text.take(starts, mode="clip") != ord("0")
-    fit |= lengths == 1
-    fit &= read[1]
-    fit |= ~bare
-    if not fit.all():
-        for row in np.flatnonzero(~fit).tolist():
-            fit[row] = _BARE.fullmatch(data, starts[row], stops[row]) is not None
-        good &= fit
-    return Slices(data, starts, stops, there, tails, read), quoted
+def _words(literal: bytes, *, is_first: bool) -> list[tuple[int, int, int]]:
+    """Words of eight bytes that hold a literal: where each begins in it, its bytes as a number, and which of them are the literal's."""
+    short = WORD - len(literal)
+    if short <= 0:
+        begins = sorted({*range(0, -short, WORD), -short})
+        return [(begin, int.from_bytes(literal[begin : begin + WORD], "little"), (1 << 64) - 1) for begin in begins]
+    # The first one has the line behind it, the others have it before them.
+    before = 0 if is_first else 8 * short
+    mask = (1 << 8 * len(literal)) - 1
+    return [(0 if is_first else -short, int.from_bytes(literal, "little") << before, mask << before)]

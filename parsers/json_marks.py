@@ -171,17 +171,12 @@ def windows(data: bytes, at: Any, width: int) -> Any:
     return found
 
 
-def stand(data: bytes, at: Positions, text: bytes) -> Bools:
-    """At which of these places a text stands; at all of them there are as many bytes."""
-    width = len(text)
-    found: Bools = np.ndarray((len(data) - width + 1,), f"V{width}", data, strides=(1,))[at] == np.void(text)
-    return found
-
-
-def words_before(data: bytes, stops: Positions) -> npt.NDArray[np.uint64]:
-    """The eight bytes before each of these places, each of them WORD or more, as a number: the last byte is the highest."""
-    view = np.ndarray((max(len(data) - 7, 0),), np.dtype("<u8"), data, strides=(1,))
-    found: npt.NDArray[np.uint64] = view[stops - np.int32(WORD)]
+def words_at(data: bytes, places: Positions) -> npt.NDArray[np.uint64]:
+    """The eight bytes from each of these places on as a number, the last byte the highest: a row for each row of places in a line."""
+    view = np.ndarray((max(len(data) - WORD + 1, 0),), np.dtype("<u8"), data, strides=(1,))
+    # Line after line, so that the processor has the bytes of a line when it comes to its next place.
+    by_line = np.ascontiguousarray(places.T, np.intp)
+    found: npt.NDArray[np.uint64] = np.ascontiguousarray(view[by_line].T)
     return found
 
 
