@@ -71,12 +71,17 @@ def build(texts: Texts, keys: Keys) -> Batch:
 def _derive(columns: Columns, rows: int) -> None:
     path: Any = columns.get("path")
     # No path of HTTP has a newline, but a string of JSON can.
-    strange = path is not None and pc.any(pc.match_substring(path, "\n")).as_py()
+    strange = path is not None and _holds_newline(path)
     if strange:
         del columns["path"]
     derived.derive(columns, rows, has_request=False, has_code="response_code" in columns)
     if strange:
         columns["path"], columns["path_template"] = path, derived.words(path.dictionary_encode(), values.path_template)
+
+
+def _holds_newline(array: Array) -> bool:
+    ends, data = kernels.parts(array)
+    return bool((data[ends[0] : ends[-1]] == ord("\n")).any())
 
 
 def _plain(array: Any) -> Any:
@@ -212,17 +217,20 @@ def _log_type(columns: Columns, rows: int) -> Array:
 
     A matter of each row alone, since lines of many templates stand in one chunk.
     """
+    kinds = pa.array([derived.HTTP, derived.TCP], TEXT)
+    requests = [columns[name] for name in ("method", "path", "protocol") if name in columns]
+    if any(one.null_count == 0 for one in requests):
+        return kernels.word(np.zeros(rows, np.int32), kinds)
     http, none = np.zeros(rows, bool), np.zeros(rows, bool)
-    for name in ("method", "path", "protocol"):
-        if name in columns:
-            http |= np.asarray(columns[name].is_valid())
+    for one in requests:
+        http |= np.asarray(one.is_valid())
     if "response_code" in columns:
         code = columns["response_code"]
         http |= np.asarray(code.fill_null(0)) > 0
         none = ~np.asarray(code.is_valid())
     else:
         none[:] = True
-    return kernels.word((~http).astype(np.int32), pa.array([derived.HTTP, derived.TCP], TEXT), http | ~none)
+    return kernels.word((~http).astype(np.int32), kinds, http | ~none)
 
 
 def _map(extra: Sequence[tuple[str, Array]], more: Sequence[tuple[int, str, str]], rows: int) -> Array:

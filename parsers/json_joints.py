@@ -112,7 +112,7 @@ class Joint:
     def read(self, texts: Array) -> Joined:
         """Read one text for each line, a dictionary array."""
         # A line of another layout can be cut within a character.
-        distinct = texts.dictionary.cast(pa.binary()).to_pylist()
+        distinct = texts.dictionary.view(pa.binary()).to_pylist()
         if len(self._texts) > KNOWN_TEXTS or self._size > KNOWN_BYTES:
             self._clear()
         known = self._texts

@@ -155,7 +155,8 @@ class JsonReader:
             taken = reader.read(text, left)
             if len(taken.rows) >= FEW:
                 found.append(taken)
-                left = np.setdiff1d(left, taken.rows, assume_unique=True)
+                whole = len(taken.rows) == len(left)
+                left = left[:0] if whole else np.setdiff1d(left, taken.rows, assume_unique=True)
         self._usual = [one.layout for one in sorted(found, key=lambda one: -len(one.rows))]
         if found:
             rows = np.concatenate([one.rows for one in found])

@@ -82,20 +82,24 @@ class Slices:
         """As unsigned numbers."""
         values, good = self.read or short_numbers(self.tails, self.stops - self.starts)
         there = self.there
-        known = np.ones(len(self), bool) if there is None else there
-        rest = np.flatnonzero(known & ~good)
-        if len(rest) > len(self) // MOST_LONG:
-            return None
-        for row in rest.tolist():
-            text = self.data[self.starts[row] : self.stops[row]]
-            if not text.isdigit() or len(text) > _LONGEST_NUMBER or int(text) >= 1 << bits:
+        wrong = ~good if there is None else there & ~good
+        if wrong.any():
+            rest = np.flatnonzero(wrong)
+            if len(rest) > len(self) // MOST_LONG:
                 return None
-            values[row] = int(text)
+            for row in rest.tolist():
+                text = self.data[self.starts[row] : self.stops[row]]
+                if not text.isdigit() or len(text) > _LONGEST_NUMBER or int(text) >= 1 << bits:
+                    return None
+                values[row] = int(text)
         if there is not None:
             values[~there] = 0
         if bits < 32 and int(values.max(initial=0)) >= 1 << bits:
             return None
-        return kernels.masked(values.astype(f"u{bits // 8}"), kernels.INTEGER[bits], known)
+        whole = values.astype(f"u{bits // 8}")
+        if there is None:
+            return pa.Array.from_buffers(kernels.INTEGER[bits], len(self), [None, pa.py_buffer(whole)])
+        return kernels.masked(whole, kernels.INTEGER[bits], there)
 
     def times(self, layout: TimeLayout) -> npt.NDArray[np.int64] | None:
         """As microseconds since 1970."""
