@@ -92,7 +92,7 @@ class Lines:
     def quotes_of(self, rows: Ints) -> Ints:
         """How many quotes each of these rows holds behind its frame."""
         if self._quotes is None:
-            marks = np.flatnonzero(np.frombuffer(self.data, np.uint8) == QUOTE).astype(np.int32)
+            marks = quotes_in(np.frombuffer(self.data, np.uint8)).astype(np.int32)
             self._quotes = np.searchsorted(marks, self.ends) - np.searchsorted(marks, self.begins)
         return self._quotes[rows]
 
@@ -127,6 +127,14 @@ def _scan(text: Bytes) -> tuple[Positions, int]:
         np.logical_or(found[:pairs], commas, out=found[:pairs])
         marks.append(np.add(np.flatnonzero(found), start, dtype=np.int32, casting="unsafe"))
     return np.concatenate(marks), quotes
+
+
+def quotes_in(text: Bytes) -> Ints:
+    """Where the quotes stand."""
+    # Where less than a tenth is true numpy skips over the false ones word by word, else it takes each one's turn: hence more of these.
+    mask = np.zeros(len(text) + len(text) // 2, bool)
+    np.equal(text, QUOTE, out=mask[: len(text)])
+    return np.flatnonzero(mask)
 
 
 def _behind_frame(data: bytes, starts: Positions, ends: Positions, words: int) -> tuple[Positions, Bools]:

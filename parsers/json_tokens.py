@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from parsers.json_key_table import MAX_KEYS, KeyTable
-from parsers.json_marks import WORD
+from parsers.json_marks import WORD, quotes_in
 from parsers.json_numbers import whole_numbers
 from parsers.json_slices import Slices
 from parsers.values import MISSING
@@ -116,7 +116,7 @@ class FlatReader:
     def _block(self, padded: bytes, rows: Ints, begins: Ints, ends: Ints, bad: Bools) -> _Members:
         """The members of some neighbouring lines; those that are no flat objects are told in `bad`."""
         begins, ends = begins[rows], ends[rows]
-        quotes = np.flatnonzero(np.frombuffer(padded, np.uint8)[begins[0] : ends[-1]] == ord('"'))
+        quotes = quotes_in(np.frombuffer(padded, np.uint8)[begins[0] : ends[-1]])
         quotes += begins[0]
         first = np.searchsorted(quotes, begins)
         counts = np.searchsorted(quotes, ends) - first
