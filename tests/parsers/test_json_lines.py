@@ -581,6 +581,17 @@ def test_keys_that_end_with_other_characters() -> None:
     assert found[MANY:] == [tables([line])[0] for line in odd]
 
 
+@pytest.mark.parametrize(
+    "odd", [b'{"a":}', b'{"a":7', b'"a":7}', b'{"b":7}', b'{"aa":7}', b'{"a":""}', b'{"a":"}', b'{"a":null}', b"{}"]
+)
+def test_lines_shorter_than_what_is_looked_at_around_a_value(odd: bytes) -> None:
+    reader = JsonReader(compile_format('{"a":"%DURATION%"}'))
+    (alone,) = tables([odd], reader=reader)
+    usual = ("access_log", {"duration_ms": 7})
+    lines = [b'{"a":7}', odd, *[b'{"a":7}'] * MANY, odd]
+    assert tables(lines, reader=reader) == [usual, alone, *[usual] * MANY, alone]
+
+
 def test_frames_of_any_width_and_short_ones() -> None:
     widths = [b"2026-11-20T10:00:01.5Z stderr F ", b"2026-11-20T10:00:01.123456789Z stdout F ", b"x y "]
     lines = [widths[i % 3] + compact(TODAY) for i in range(3 * MANY)]
