@@ -105,6 +105,8 @@ class ColumnarReader:
             after = self._after(found, number)
             if not one.cells:
                 good &= after - before == len(one.lead) + 1
+                if not one.lead.strip(b" "):
+                    continue  # as many blanks as there are known to be
             elif one.lead and one.trail:
                 good &= after - before > len(one.lead) + len(one.trail)
             blanks = 0

@@ -97,7 +97,7 @@ def select(data: bytes, lines: int, quotes: int) -> Selected:
     if np.count_nonzero(kinds < BLANK) != lines:
         controls = np.flatnonzero((kinds < BLANK) & (kinds != NEWLINE))
         fits[np.searchsorted(newlines, controls)] = False
-    if not _is_utf8(data):
+    if content.max(initial=0) >= 128 and not _is_utf8(data):
         for line in np.unique(np.searchsorted(ends, np.flatnonzero(content >= 128))).tolist():
             if not _is_utf8(data[starts[line] : ends[line]]):
                 fits[line] = False
@@ -107,8 +107,9 @@ def select(data: bytes, lines: int, quotes: int) -> Selected:
 def _marks(content: Bytes) -> tuple[Positions, Bytes]:
     """Positions and bytes of all blanks, quotes and control characters, the newlines among them."""
     mask = np.zeros(SLAB_BYTES + FALSE_BYTES, bool)
-    places: list[Positions] = [np.empty(0, np.int32)]
-    kinds: list[Bytes] = [np.empty(0, np.uint8)]
+    places = np.empty(len(content) // 6 + SLAB_BYTES, np.int32)
+    kinds = np.empty(len(places), np.uint8)
+    count = 0
     for start in range(0, len(content), SLAB_BYTES):
         slab = content[start : start + SLAB_BYTES]
         here = mask[: len(slab)]
@@ -116,18 +117,22 @@ def _marks(content: Bytes) -> tuple[Positions, Bytes]:
         np.less_equal(slab, QUOTE, out=here)
         mask[len(slab) : SLAB_BYTES] = False
         hits = np.flatnonzero(mask)
-        found = slab.take(hits, mode="clip")
+        end = count + len(hits)
+        if end > len(places):
+            places = np.concatenate((places, np.empty(len(content), np.int32)))
+            kinds = np.concatenate((kinds, np.empty(len(content), np.uint8)))
+        found = slab.take(hits, mode="clip", out=kinds[count:end])
         if (found == EXCLAMATION).any():
             wanted = found != EXCLAMATION
-            hits, found = hits[wanted], found[wanted]
-        places.append(np.add(hits, start, dtype=np.int32, casting="unsafe"))
-        kinds.append(found)
-    return np.concatenate(places), np.concatenate(kinds)
+            hits = hits[wanted]
+            end = count + len(hits)
+            kinds[count:end] = found[wanted]
+        np.add(hits, start, out=places[count:end], casting="unsafe")
+        count = end
+    return places[:count], kinds[:count]
 
 
 def _is_utf8(data: bytes) -> bool:
-    if data.isascii():
-        return True
     try:
         data.decode()
     except UnicodeDecodeError:

@@ -56,8 +56,9 @@ class Pieces:
         good &= _stands(self.content, self.left, prefix)
         if suffix:
             good &= _stands(self.content, self.right - np.int32(len(suffix)), suffix)
-        left = np.where(good, self.left + np.int32(len(prefix)), self.left).astype(np.int32, copy=False)
-        right = np.where(good, self.right - np.int32(len(suffix)), self.right).astype(np.int32, copy=False)
+        left, right = self.left + np.int32(len(prefix)), self.right - np.int32(len(suffix))
+        if not good.all():
+            left, right = np.where(good, left, self.left), np.where(good, right, self.right)
         return Pieces(self.data, self.content, left, right), good
 
     def equal(self, text: bytes) -> Mask:
@@ -154,6 +155,8 @@ class Pieces:
 
 def _stands(content: Bytes, places: Positions, text: bytes) -> Mask:
     """At which places a text stands."""
+    if len(text) == 1:
+        return content.take(places, mode="clip") == text[0]
     good = np.ones(len(places), bool)
     last = int(places.max(initial=0)) + len(text) + _WORD
     for start in range(0, len(text), _WORD):
