@@ -52,11 +52,13 @@ def _concatenated(table: str, batches: Sequence[Batch]) -> Batch:
     fields = [pa.field(c.name, c.arrow) for c in TABLES[table].columns if any(c.name in some for some in columns)]
     arrays = []
     for one in fields:
-        parts = [some.get(one.name) for some in columns]
-        if all(a is None or a.null_count == len(a) for a in parts):
+        found = [some.get(one.name) for some in columns]
+        if all(a is None or a.null_count == len(a) for a in found):
             arrays.append(pa.nulls(sum(b.num_rows for b in batches), one.type))
             continue
-        parts = [pa.nulls(b.num_rows, one.type) if a is None else a for a, b in zip(parts, batches, strict=True)]
+        parts: list[Array] = [
+            pa.nulls(b.num_rows, one.type) if a is None else a for a, b in zip(found, batches, strict=True)
+        ]
         arrays.append(pa.concat_arrays([a if a.type == one.type else a.cast(one.type) for a in parts]))
     return pa.RecordBatch.from_arrays(arrays, schema=pa.schema(fields))
 

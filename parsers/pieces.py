@@ -80,7 +80,7 @@ class Pieces:
 
     def _short_words(self, width: Positions) -> Array:
         """Texts of at most eight bytes are one number each."""
-        keys = _words_at(self.content)[self.left] & _FIRST[width]
+        keys = _words(self.content, self.left) & _FIRST[width]
         coded = pa.array(keys).dictionary_encode()
         texts = [int(v).to_bytes(_WORD, "little").rstrip(b"\0") for v in coded.dictionary.to_numpy()]
         code = kernels.codes(coded)
@@ -156,13 +156,14 @@ class Pieces:
 def _stands(content: Bytes, places: Positions, text: bytes) -> Mask:
     """At which places a text stands."""
     if len(text) == 1:
-        return content.take(places, mode="clip") == text[0]
+        one: Mask = content.take(places, mode="clip") == text[0]
+        return one
     good = np.ones(len(places), bool)
     last = int(places.max(initial=0)) + len(text) + _WORD
     for start in range(0, len(text), _WORD):
         part = text[start : start + _WORD]
         if last <= len(content) and int(places.min(initial=0)) >= 0:
-            words = _words_at(content)[places + start if start else places]
+            words = _words(content, places + start if start else places)
             good &= words & _FIRST[len(part)] == int.from_bytes(part, "little")
             continue
         for i, byte in enumerate(part, start):
@@ -177,8 +178,31 @@ def _cells(content: Bytes, left: Positions, width: int) -> Bytes:
     return found
 
 
-def _words_at(content: Bytes) -> npt.NDArray[np.uint64]:
-    """The eight bytes from each place as one number, the first byte the lowest; no copy."""
+def _words(content: Bytes, places: Positions) -> npt.NDArray[np.uint64]:
+    """The eight bytes from each place as one number, the first byte the lowest.
+
+    Put together from the two aligned words they stand in: numpy reads what is not aligned at half the speed.
+    """
+    whole = len(content) // _WORD
+    last = (whole - 1) * _WORD
+    if last <= 0:
+        return _unaligned(content)[places]
+    words = content[: whole * _WORD].view(np.uint64)
+    number = places.astype(np.int64)
+    shift = ((number & 7) << 3).view(np.uint64)
+    number >>= 3
+    found = words.take(number, mode="clip") >> shift
+    number += 1
+    # Shifted in two steps: by 64, where a word is aligned, there is no shift.
+    found |= (words.take(number, mode="clip") << np.uint64(1)) << (np.uint64(63) - shift)
+    if len(places) and places.max() >= last:
+        late = np.flatnonzero(places >= last)
+        found[late] = _unaligned(content)[places[late]]
+    return found
+
+
+def _unaligned(content: Bytes) -> npt.NDArray[np.uint64]:
+    """The words from every place, no copy."""
     if len(content) < _WORD:
         content = np.concatenate((content, np.zeros(_WORD, np.uint8)))
     return np.ndarray((len(content) - _WORD + 1,), np.uint64, content, strides=(1,))
@@ -197,8 +221,7 @@ _PLACES = np.uint64(0x0001020304050607)
 
 def _before(content: Bytes, right: Positions) -> npt.NDArray[np.uint64]:
     """The eight bytes before each place; near the chunk's beginning some others."""
-    # Indexed, not taken: `take` would first copy what is not aligned.
-    return _words_at(content)[np.maximum(right - _WORD, 0)]
+    return _words(content, np.maximum(right - np.int32(_WORD), 0))
 
 
 def _digits(value: npt.NDArray[np.uint64]) -> Mask:
