@@ -193,8 +193,8 @@ def _words(content: Bytes, places: Positions) -> npt.NDArray[np.uint64]:
     number >>= 3
     found = words.take(number, mode="clip") >> shift
     number += 1
-    # Shifted in two steps: by 64, where a word is aligned, there is no shift.
-    found |= (words.take(number, mode="clip") << np.uint64(1)) << (np.uint64(63) - shift)
+    # By 64, where a word is aligned, numpy shifts all bits out.
+    found |= words.take(number, mode="clip") << (np.uint64(64) - shift)
     if len(places) and places.max() >= last:
         late = np.flatnonzero(places >= last)
         found[late] = _unaligned(content)[places[late]]
