@@ -182,11 +182,13 @@ def main() -> None:
         sys.stdout.flush()
     except LogprocError as error:
         fail(error)
-    except typer.TyperException as usage:
-        show = getattr(usage, "show", None)
-        if show is None:
-            raise
-        show()
+    except typer.TyperException as refused:
+        from logproc.usage import in_our_words
+
+        error = in_our_words(refused)
+        if error is not None:
+            fail(error)
+        print(refused.format_message(), file=sys.stderr)
         sys.exit(EXIT_USAGE)
     except (typer.Abort, KeyboardInterrupt):
         sys.exit(130)

@@ -66,7 +66,11 @@ def expected(parameter: Any) -> str:
         return f"one of {', '.join(str(member.value) for member in annotation)}"
     named = {bool: "true or false", int: "a whole number", float: "a number"}.get(annotation, "a text")
     if annotation in {int, float} and parameter.min is not None:
-        named += f", at least {parameter.min:g}"
+        named += (
+            f" from {parameter.min:g} to {parameter.max:g}"
+            if parameter.max is not None
+            else f", at least {parameter.min:g}"
+        )
     return named
 
 

@@ -237,8 +237,8 @@ def test_an_oversized_line_keeps_its_length(logproc: Session) -> None:
         (("-", "--columns", "pat"), 2, "hint: did you mean path?\n"),
         (("-", "--format", "nope"), 2, "error: no format is named 'nope'\n"),
         (("-", "--frame", "nope"), 2, "error: --frame: there is no frame 'nope'\n"),
-        (("-", "-o", "yaml"), 2, "Invalid value"),
-        (("-", "--table", "ledger"), 2, "Invalid value"),
+        (("-", "-o", "yaml"), 2, "error: parse: --output 'yaml': one of table, jsonl,"),
+        (("-", "--table", "ledger"), 2, "error: parse: --table 'ledger': one of access_log,"),
     ],
 )
 def test_what_is_typed_wrong(logproc: Session, args: tuple[str, ...], code: int, error: str) -> None:

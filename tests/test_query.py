@@ -132,7 +132,7 @@ def test_where_the_statement_comes_from(logproc: Session, tmp_path: Path) -> Non
         ((), "error: give one statement"),
         (("SELECT 1", "-f", "x"), "error: give one statement"),
         (("-f", "/no/such/file"), "error: /no/such/file: No such file or directory"),
-        (("SELECT 1", "-o", "yaml"), "Invalid value"),
+        (("SELECT 1", "-o", "yaml"), "error: query: --output 'yaml': one of table, json,"),
     ],
 )
 def test_an_error_is_one_line_and_exit_code_2(logproc: Session, args: tuple[str, ...], error: str) -> None:

@@ -182,7 +182,7 @@ def test_an_empty_answer_says_where_the_lines_are(logproc: Session) -> None:
         (("traffic", "--until", "1d"), "error: the window is empty"),
         (("slow", "--param", "least=x"), "a number was expected"),
         (("traffic", "--param", "limit=5"), "is no parameter of traffic"),
-        (("traffic", "-o", "yaml"), "Invalid value"),
+        (("traffic", "-o", "yaml"), "error: report: --output 'yaml': one of table,"),
     ],
 )
 def test_what_is_typed_wrong(logproc: Session, args: tuple[str, ...], error: str) -> None:

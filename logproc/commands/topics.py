@@ -22,7 +22,7 @@ app = typer.Typer(
     Examples:
       logproc topics apply kafka://broker:9092/logproc
       logproc topics apply kafka://broker:9092/logproc --partitions 24 --retention 3d
-      logproc topics check kafka://admin@broker:9093/logproc?ca=ca.pem&sasl=scram-sha-512
+      logproc topics check 'kafka://admin@broker:9093/logproc?ca=ca.pem&sasl=scram-sha-512'
     """,
 )
 
