@@ -185,9 +185,9 @@ def main() -> None:
     except typer.TyperException as refused:
         from logproc.usage import in_our_words
 
-        error = in_our_words(refused)
-        if error is not None:
-            fail(error)
+        said = in_our_words(refused)
+        if said is not None:
+            fail(said)
         print(refused.format_message(), file=sys.stderr)
         sys.exit(EXIT_USAGE)
     except (typer.Abort, KeyboardInterrupt):

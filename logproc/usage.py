@@ -21,21 +21,24 @@ def in_our_words(refused: Any) -> ConfigError | None:
     who = f"{path}: " if path else ""
     if type(refused).__name__ == "NoArgsIsHelpError":
         return None
-    if option := getattr(refused, "option_name", ""):
-        if hasattr(refused, "possibilities"):
-            return ConfigError(f"{who}there is no option {option}", _nearest(option, _options(context)) or help_)
-        return ConfigError(f"{who}{option} needs a value", help_)
     if getattr(refused, "param", None) is not None:
         return _parameter(refused, who, path, help_)
-    message = refused.format_message()
+    message, hint = _message(refused, context)
+    return ConfigError(f"{who}{message}", hint or help_)
+
+
+def _message(refused: Any, context: Any) -> tuple[str, str]:
+    """What is wrong, and what may have been meant."""
+    message = str(refused.format_message())
+    if option := getattr(refused, "option_name", ""):
+        if hasattr(refused, "possibilities"):
+            return f"there is no option {option}", _nearest(option, _options(context))
+        return f"{option} needs a value", ""
     if (found := _NO_COMMAND.fullmatch(message)) and context is not None:
-        return ConfigError(
-            f"{who}there is no command {found[1]!r}",
-            _nearest(found[1], context.command.list_commands(context)) or help_,
-        )
+        return f"there is no command {found[1]!r}", _nearest(found[1], context.command.list_commands(context))
     if found := _TOO_MANY.fullmatch(message):
-        return ConfigError(f"{who}{found[1]!r} is more than it takes", f"texts with blanks want quotes; {help_}")
-    return ConfigError(f"{who}{message[:1].lower()}{message[1:].rstrip('.')}", help_)
+        return f"{found[1]!r} is more than it takes", "a text with blanks has to stand in quotes"
+    return f"{message[:1].lower()}{message[1:].rstrip('.')}", ""
 
 
 def _parameter(refused: Any, who: str, path: str, help_: str) -> ConfigError:
@@ -51,7 +54,7 @@ def _parameter(refused: Any, who: str, path: str, help_: str) -> ConfigError:
         return ConfigError(
             f"{who}{named} is missing", f"it can also come from {elsewhere}; {help_}" if option else help_
         )
-    causes = getattr(refused.__cause__, "errors", list)()
+    causes: list[Any] = getattr(refused.__cause__, "errors", list)()
     given = f" {causes[0]['input']!r}" if causes else ""
     return ConfigError(f"{who}{shown}{given}: {expected(param)} was expected")
 

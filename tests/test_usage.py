@@ -29,8 +29,7 @@ from tests.cli import run
         (("tail", "x.log", "--by", "host"), "error: tail: --by 'host': one of service, edge, subset, pod was expected\n"),
         (
             ("explain", "a", "b"),
-            "error: explain: 'b' is more than it takes\n"
-            "hint: texts with blanks want quotes; `logproc explain --help` lists what there is\n",
+            "error: explain: 'b' is more than it takes\nhint: a text with blanks has to stand in quotes\n",
         ),
         (("collect", "x", "--to"), "error: --to needs a value\nhint: `logproc --help` lists what there is\n"),
     ],

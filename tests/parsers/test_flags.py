@@ -43,6 +43,9 @@ def test_a_tables_names_read_as_themselves() -> None:
         ("UC,via_upstream", ["UC", "via_upstream"]),
         ("upstream_reset_before_response_started{a,b}", ["upstream_reset_before_response_started"]),
         ("rbac_access_denied_matched_policy[none]", ["rbac_access_denied_matched_policy"]),
+        ("503 UO", ["UO"]),
+        ("429", ["RL"]),
+        ("504", ["UT", "SI", "UMSDR"]),
     ],
 )
 def test_find(text: str, expected: list[str]) -> None:
@@ -65,8 +68,36 @@ def test_a_name_like_no_other_is_answered_with_the_lists() -> None:
     assert "logproc flags" in error.value.hint
 
 
+def test_several_arguments_are_one_question() -> None:
+    assert command.find("503", "UF", "URX,UF") == command.find("UF,URX")
+
+
+def test_a_code_without_a_flag_is_the_applications() -> None:
+    with pytest.raises(ConfigError, match="418") as error:
+        command.find("418")
+    assert "via_upstream" in error.value.hint
+
+
+def test_a_word_of_a_meaning_names_its_flags() -> None:
+    with pytest.raises(ConfigError) as error:
+        command.find("connectionPool")
+    assert "logproc flags UO" in error.value.hint
+
+
+@pytest.mark.parametrize("details", [False, True])
+def test_a_narrow_terminal_gets_paragraphs_that_fit(
+    details: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    command.run([], details, Output.table)
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 60
+    assert sum(not line.startswith(" ") for line in lines) == len(RESPONSE_CODE_DETAILS if details else RESPONSE_FLAGS)
+
+
 def test_the_table_has_one_line_per_flag_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
-    command.run(None, False, Output.table)
+    command.run([], False, Output.table)
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines[1:]] == list(RESPONSE_FLAGS)
     assert "UpstreamOverflow" in lines[8]
@@ -74,9 +105,9 @@ def test_the_table_has_one_line_per_flag_in_a_pipe(capsys: pytest.CaptureFixture
 
 
 def test_json_and_json_lines_say_the_same(capsys: pytest.CaptureFixture[str]) -> None:
-    command.run(None, False, Output.json)
+    command.run([], False, Output.json)
     objects = json.loads(capsys.readouterr().out)
-    command.run(None, False, Output.jsonl)
+    command.run([], False, Output.jsonl)
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == objects
     assert {"short": "UO", "long": "UpstreamOverflow", "protocols": "HTTP, TCP", "code": "503"}.items() <= objects[
         7
@@ -84,7 +115,7 @@ def test_json_and_json_lines_say_the_same(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_details_have_a_table_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:
-    command.run(None, True, Output.table)
+    command.run([], True, Output.table)
     assert len(capsys.readouterr().out.splitlines()) == 1 + len(RESPONSE_CODE_DETAILS)
 
 
