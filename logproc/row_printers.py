@@ -26,7 +26,7 @@ SHOWN = {
 """Columns of a text table unless others are asked for."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Selection:
     """Which rows and columns are printed: of one `table` (None: of all), those that pass `filter`; no `columns`: the usual ones."""
 
@@ -35,6 +35,8 @@ class Selection:
     columns: tuple[str, ...] = ()
     several: bool = False
     """Rows come from several files, whose name has to stand beside them."""
+    selected: int = 0
+    """Rows that were selected so far, where one table was named."""
 
     def tables(self, rows: Rows) -> dict[str, pa.RecordBatch]:
         """The selected rows of the selected tables."""
@@ -45,6 +47,7 @@ class Selection:
             return {}
         if self.filter is not None:
             batch = self.filter.apply(batch)
+        self.selected += batch.num_rows
         return {self.table: batch} if batch.num_rows else {}
 
 

@@ -33,12 +33,16 @@ HIDDEN = ("help",)
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One option's value as it holds, and who said so: `default`, the settings file, or a variable's name."""
+    """One option's value as it holds, and who said so: `default`, the settings file, or a variable's name.
+
+    `unset` says in words what holds where a default is no value that could be typed.
+    """
 
     name: str
     value: Any
     origin: str
     meaning: str
+    unset: str = ""
 
 
 def variable(command: str, option: str) -> str:
@@ -159,14 +163,17 @@ def resolved(name: str, command: Any, given: Mapping[str, Any], path: Path | Non
     for parameter in options(command):
         told = next((k for k in variables(name, parameter) if os.environ.get(k)), "")
         value: Any
+        unset = ""
         if told:
             value, origin = os.environ[told], told
         elif parameter.name in given:
             value, origin = given[parameter.name], str(path)
         else:
             value, origin = parameter.default, "default"
-            if value is None or value == "":
-                value = parameter.show_default if isinstance(parameter.show_default, str) else None
+            if isinstance(parameter.show_default, str):
+                value, unset = None, parameter.show_default
+            elif value == "":
+                value = None
         value = value.value if isinstance(value, Enum) else value
-        found.append(Setting(parameter.name.replace("_", "-"), value, origin, parameter.help or ""))
+        found.append(Setting(parameter.name.replace("_", "-"), value, origin, parameter.help or "", unset))
     return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -228,6 +229,21 @@ def test_wrong_usage_is_told(logproc: Session, args: tuple[str, ...], word: str)
 
     assert said.code == 2
     assert word in said.err
+
+
+def test_a_file_in_place_of_a_line_is_told(logproc: Session, tmp_path: Path) -> None:
+    path = tmp_path / "access.log"
+    path.write_text(f"{LINE}\n")
+    said = logproc("explain", str(path))
+
+    assert (said.code, said.out) == (2, b"")
+    assert said.err == f"error: {path} is a file, not a line\nhint: sed -n 1p {path} | logproc explain -\n"
+
+
+@pytest.mark.parametrize("text", ["503 UO", "UF,URX via_upstream"])
+def test_flags_without_their_line_lead_to_their_meaning(logproc: Session, text: str) -> None:
+    assert f"logproc flags {text}" in logproc("explain", text).text
+    assert "logproc flags" not in logproc("explain", f"{text} x").text
 
 
 def test_nothing_reaches_the_terminal_unescaped(logproc: Session) -> None:

@@ -120,3 +120,15 @@ def test_a_file_that_is_no_format_is_named(logproc: Session, tmp_path: Path, con
 
     assert said.code == 2
     assert str(path) in said.err
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [("%START_TIM%", "START_TIME"), ("%RESPONSE_COD%", "RESPONSE_CODE"), ("%UPSTREAM_REMOTE_PORT%", "")],
+)
+def test_an_operator_that_is_but_a_letter_off_is_asked_about(logproc: Session, typed: str, meant: str) -> None:
+    (row,) = json.loads(logproc("formats", "check", typed, "-o", "json").text)
+
+    assert row["column"] == "extra"
+    assert ("did you mean" in row["meaning"]) == bool(meant)
+    assert f"%{meant}%" in row["meaning"] or not meant

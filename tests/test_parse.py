@@ -97,6 +97,14 @@ def test_table(logproc: Session, log: Path) -> None:
     assert BROKEN in logproc("parse", log, "--table", "rejected_line").text
 
 
+def test_an_empty_table_says_why_it_is_empty(logproc: Session, log: Path) -> None:
+    assert logproc("parse", "-", stdin=b"").err == "no lines were read\n"
+    assert logproc("parse", log, "--where", "code = 599").err.startswith(
+        "--where holds for none of 3 rows of access_log\n"
+    )
+    assert "--where" not in logproc("parse", log, "--where", "path : /slow*").err
+
+
 def test_the_forms_hold_the_same_rows(logproc: Session, log: Path) -> None:
     lines = [o for o in objects(logproc("parse", log, "-o", "jsonl").out) if o["table"] == "access_log"]
     rows = list(csv.DictReader(io.StringIO(logproc("parse", log, "-o", "csv").text)))

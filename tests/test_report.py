@@ -175,6 +175,23 @@ def test_an_empty_answer_says_where_the_lines_are(logproc: Session) -> None:
 
 
 @pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (("--service", "review"), "none of service 'review'; did you mean reviews, reviews."),
+        (("--service", "xyz"), "none of service 'xyz'; there are "),
+        (("-n", "shp"), "none of namespace 'shp'; did you mean shop?"),
+        (("--param", "least=1000000"), "none that this report shows"),
+    ],
+)
+def test_an_empty_answer_names_what_there_is_instead(logproc: Session, args: tuple[str, ...], said: str) -> None:
+    done = logproc("report", "slow", *WINDOW, *args)
+
+    assert done.text.splitlines()[1:] == []
+    assert said in done.err
+    assert "--since" not in done.err
+
+
+@pytest.mark.parametrize(
     ("args", "error"),
     [
         (("eror",), "hint: did you mean errors?"),

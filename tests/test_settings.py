@@ -1,5 +1,6 @@
 """Flags > environment > settings file > defaults, and wrong files are refused in one line."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -155,3 +156,13 @@ def test_settings_print_says_where_a_value_comes_from(tmp_path: Path) -> None:
     assert read == {"collect": {"to": "null:", "grace": "3"}}
     assert f"# {path}".encode() in done.stdout
     assert b"# LOGPROC_COLLECT_GRACE" in done.stdout
+
+
+def test_what_settings_print_shows_of_a_default_is_a_value_that_means_it() -> None:
+    """A word such as `all` would be a name as soon as it stood in a file."""
+    printed = run("settings", "print", "collect").stdout.decode()
+    facts = json.loads(run("settings", "print", "collect", "-o", "json").stdout)
+
+    assert re.search(r"^# namespaces = +# default: all$", printed, re.MULTILINE)
+    assert facts["namespaces"] == {"value": None, "origin": "default", "unset": "all"}
+    assert facts["spool-max"] == {"value": "1Gi", "origin": "default"}

@@ -332,7 +332,10 @@ def _summary(metrics: Metrics, seconds: float) -> dict[str, Any]:
 
 def _sentence(metrics: Metrics, seconds: float) -> str:
     read = metrics.read
-    rows = ", ".join(f"{count:,} {table}" for table, count in read.rows.items() if count) or "no rows"
+    rows = ", ".join(f"{count:,} {table}" for table, count in read.rows.items() if count)
+    if not rows:
+        files = metrics.status.files
+        rows = f"nothing new in {count_text(files, 'file')}" if files and not read.lines else "no rows"
     extra = [f"{read.joined:,} joined"] if read.joined else []
     extra += [f"{read.left_out:,} left out"] if read.left_out else []
     extra += [f"{read.doubtful:,} doubtful"] if read.doubtful else []

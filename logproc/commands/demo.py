@@ -128,18 +128,17 @@ def _show(place: Path, seconds: int, lines: int, read_seconds: float) -> bool:
 
 
 def _prove(proof: dict[str, Any], written: int) -> bool:
-    lines, rows = int(proof["lines"]), int(proof["rows"])
-    accounted = rows + int(proof["joined"]) + int(proof["left_out"])
-    whole = written == lines == accounted
+    lines, rows, joined = int(proof["lines"]), int(proof["rows"]), int(proof["joined"])
+    whole = written == lines == rows + joined + int(proof["left_out"])
     _step("Nothing lost, nothing twice")
     print(f"  lines in the files   {written:>9,}   counted apart from the collector")
     print(f"  lines in the ledger  {lines:>9,}   SELECT sum(lines) FROM ledger")  # noqa: S608
-    joined = f" + {proof['joined']:,} fragments joined to a longer line" if proof["joined"] else ""
     print(
         f"  rows in the tables   {rows:>9,}   {proof['access']:,} access_log + {proof['messages']:,} message_log"
-        f" + {proof['rejected']:,} rejected_line{joined}"
+        f" + {proof['rejected']:,} rejected_line"
     )
-    print(f"  {'equal' if whole else 'NOT EQUAL: please report this'}")
+    print(f"  joined to a later row{joined:>9,}   fragments of lines that the runtime cut")
+    print(f"  equal: {rows:,} + {joined:,} = {lines:,}" if whole else "  NOT EQUAL: please report this")
     return whole
 
 

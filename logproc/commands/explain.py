@@ -8,6 +8,7 @@ import shutil
 import sys
 import textwrap
 from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -22,6 +23,8 @@ TITLE = "One line taken apart: operator, column, meaning."
 
 PLAIN_WIDTH = 120
 """Characters of a line where the text goes elsewhere than to a terminal."""
+LONGEST_NAME = 250
+"""Bytes of a text that may be the name of a file, typed in place of a line."""
 MOST_SHOWN = 2000
 """Characters of one value that are printed; JSON has all."""
 
@@ -84,6 +87,8 @@ def _line(given: str | None) -> bytes:
         raise ConfigError("the line is empty", "logproc explain 'LINE', or pipe it: ... | logproc explain -")
     if b"\n" in data:
         raise ConfigError("there is more than one line", "`logproc parse -` reads many")
+    if not read and len(data) < LONGEST_NAME and b" " not in data and Path(os.fsdecode(data)).is_file():
+        raise ConfigError(f"{given} is a file, not a line", f"sed -n 1p {given} | logproc explain -")
     return data
 
 
@@ -190,6 +195,8 @@ class _Page:
             self._entry(
                 "", "a message: it does not begin as access logs do; one of a format of your own needs --format"
             )
+            if said.line.strip() and all(map(_is_of_flags, said.line.replace(",", " ").split())):
+                self._entry("", f"what flags and details mean: logproc flags {said.line.strip()}")
 
     def _field(self, one: Explained) -> None:
         text = "not proved, so empty" if one.text is None else one.text
@@ -236,6 +243,13 @@ class _Page:
             drop_whitespace=True,
         )
         return f"\n{' ' * self.left}".join(lines or [text])
+
+
+def _is_of_flags(word: str) -> bool:
+    """The word is a status code, a response flag or a response-code detail."""
+    from parsers.flags import RESPONSE_CODE_DETAILS, RESPONSE_FLAGS, SHORT_NAMES
+
+    return word.isdecimal() or any(word in names for names in (RESPONSE_FLAGS, SHORT_NAMES, RESPONSE_CODE_DETAILS))
 
 
 _KINDS = {

@@ -14,7 +14,7 @@ import typer
 
 from logproc.commands.parse import TableName
 from logproc.errors import ConfigError
-from logproc.sizes import count_text
+from logproc.sizes import count_text, size_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,9 +79,14 @@ def run(
     done, seconds = asked(lambda: open_store(url), work)
     if sys.stderr.isatty():
         print("\r\x1b[K", end="", file=sys.stderr)
-    rows = f"{done.rows:,} row{'' if done.rows == 1 else 's'} of {of.name}"
-    files = f"{done.files} file{'' if done.files == 1 else 's'} ({done.bytes / 1e6:,.1f} MB) under {folder / of.name}"
-    print(f"{rows} in {files}, {seconds:.1f} s" if done.files else f"{rows}: nothing to write", file=sys.stderr)
+    rows = f"{count_text(done.rows, 'row')} of {of.name}"
+    files = f"{count_text(done.files, 'file')} ({size_text(done.bytes)}) under {folder / of.name}"
+    print(
+        f"{rows} in {files}, {seconds:.1f} s"
+        if done.files
+        else f"{rows} from {when.literal(begin)[:19]} to {when.literal(end)[:19]} UTC{' for which --where holds' if where else ''}: nothing to write",
+        file=sys.stderr,
+    )
 
 
 def _folder(to: str) -> Path:

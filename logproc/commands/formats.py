@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -138,9 +140,26 @@ def _operators(format: Format) -> list[dict[str, Any]]:
     rows = []
     for key, operator, column in found:
         name = key or operator.strip("%")
-        meaning = ACCESS_LOG_TABLE.column(column).meaning if column else f"kept as extra[{json.dumps(name)}]"
+        meaning = (
+            ACCESS_LOG_TABLE.column(column).meaning
+            if column
+            else f"kept as extra[{json.dumps(name)}]{_meant(operator)}"
+        )
         rows.append({"key": key, "operator": operator, "column": column or "extra", "meaning": meaning})
     return rows
+
+
+def _meant(operator: str) -> str:
+    """Which operator is but a letter away: Envoy would refuse the one that was typed."""
+    from parsers.defaults import DEFAULTS
+    from parsers.operators import ARGUMENT_REQUIRED, NO_ARGUMENT
+
+    known = ARGUMENT_REQUIRED | NO_ARGUMENT | {o.command for d in DEFAULTS for o in d.format.operators}
+    name = re.match(r"%(\w+)", operator)
+    if name is None or name[1] in known:
+        return ""
+    near = difflib.get_close_matches(name[1], known, 1, cutoff=0.92)
+    return f"; did you mean %{near[0]}%?" if near else ""
 
 
 def _of_template(template: Mapping[str, Any], prefix: str, keys: Keys) -> list[tuple[str, str, str]]:

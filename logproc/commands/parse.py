@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from logproc.errors import EXIT_FINDING, ConfigError, SourceError
+from logproc.sizes import count_text
 
 if TYPE_CHECKING:
     from logproc.parsing import Totals
@@ -119,7 +120,7 @@ def run(
     if stats:
         _print_stats(reader.totals, size, time.monotonic() - began)
     elif not everything:
-        _print_left_out(reader.totals, only)
+        _print_left_out(reader.totals, only, none_fits=chosen is not None and not selection.selected)
     if damage:
         raise SourceError("; ".join(damage), "what could be read before that is printed")
     if strict and reader.totals.rows["rejected_line"]:
@@ -153,7 +154,11 @@ def _print_stats(totals: Totals, size: int, seconds: float) -> None:
     print(json.dumps(said), file=sys.stderr)
 
 
-def _print_left_out(totals: Totals, shown: str) -> None:
+def _print_left_out(totals: Totals, shown: str, *, none_fits: bool) -> None:
+    if not totals.lines:
+        print("no lines were read", file=sys.stderr)
+    elif none_fits and totals.rows[shown]:
+        print(f"--where holds for none of {count_text(totals.rows[shown], 'row')} of {shown}", file=sys.stderr)
     others = [f"{n:,} of {table}" for table, n in totals.rows.items() if n and table != shown]
     if others:
         print(f"not shown: rows of other tables ({', '.join(others)}); --table NAME shows them", file=sys.stderr)

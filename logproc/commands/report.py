@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import sys
 import textwrap
 from collections.abc import Mapping
@@ -93,13 +94,38 @@ def _show(
 
 
 def _why_empty(store: Any, values: dict[str, Value]) -> str:
-    """What a person needs who sees no rows: whether there are any at another time."""
+    """What a person needs who sees no rows: whether there are any at another time, or under another name."""
     said = store.query_raw("SELECT count(), min(timestamp), max(timestamp) FROM access_log", "TSV").decode().split("\t")
     if said[0] == "0":
         return "no rows: the store has no access-log lines yet"
-    first, last = (text.strip()[:19] for text in said[1:])
-    begin, end = (str(values[name])[:19] for name in ("since", "until"))
-    return f"no rows from {begin} to {end} UTC; the store has lines from {first} to {last}: try --since '{first}'"
+    asked = {name: str(values[name]) for name in ("since", "until")}
+    begin, end = (asked[name][:19] for name in ("since", "until"))
+    names = store.query_arrow(_NAMES, asked).to_pylist()
+    if not names:
+        first, last = (text.strip()[:19] for text in said[1:])
+        return f"no rows from {begin} to {end} UTC; the store has lines from {first} to {last}: try --since '{first}'"
+    for option in ("namespace", "service"):
+        wanted = str(values.get(option, ""))
+        known = sorted({str(row[option]) for row in names} - {""})
+        if wanted and not any(name == wanted or name.startswith(f"{wanted}.") for name in known):
+            return f"no rows: from {begin} to {end} UTC there are lines, but none of {option} {wanted!r}; {_alike(wanted, known)}"
+    return f"no rows: from {begin} to {end} UTC there are lines, but none that this report shows; {_READ_SQL}"
+
+
+_NAMES = """
+SELECT DISTINCT k8s_namespace AS namespace, arrayJoin([app, toString(upstream_service)]) AS service FROM access_log
+WHERE timestamp >= {since:DateTime64(6, 'UTC')} AND timestamp < {until:DateTime64(6, 'UTC')} LIMIT 10000
+"""
+_READ_SQL = "--sql prints what it asks for"
+_MOST_NAMED = 5
+
+
+def _alike(wanted: str, known: list[str]) -> str:
+    """Which names may have been meant, else some of those that there are."""
+    near = [name for name in known if wanted in name] or difflib.get_close_matches(wanted, known, _MOST_NAMED)
+    shown = (near or known)[:_MOST_NAMED]
+    more = " ..." if len(near or known) > _MOST_NAMED else ""
+    return f"{'did you mean' if near else 'there are'} {', '.join(shown)}{more}{'?' if near else ''}"
 
 
 def _list() -> None:

@@ -62,7 +62,9 @@ def check(ctx: typer.Context, file: Path = FILE) -> int:
         if error.hint:
             typer.echo(f"  {error.hint}")
     if not found:
-        typer.echo(f"{path or 'no settings file'}: as it should be")
+        typer.echo(
+            f"{path}: as it should be" if path else "there is no settings file, and the environment is as it should be"
+        )
     return EXIT_FINDING if found else EXIT_DONE
 
 
@@ -94,7 +96,10 @@ def print_(
         given = command_defaults(path, read_settings(path), command, main.command_names(), main.options_of)
     settings = [s for s in resolved(command, main.load(command), given, path) if all_ or s.origin != "default"]
     if output is Output.JSON:
-        print(json.dumps({s.name: {"value": s.value, "origin": s.origin} for s in settings}, default=str))
+        facts = {
+            s.name: {"value": s.value, "origin": s.origin} | ({"unset": s.unset} if s.unset else {}) for s in settings
+        }
+        print(json.dumps(facts, default=str))
         return
     from logproc.settings import toml_value
 
@@ -102,7 +107,8 @@ def print_(
     for setting in settings:
         text = f"{setting.name} =" + (f" {toml_value(setting.value)}" if setting.value is not None else "")
         # What is a default would not be one any more as soon as it stood in a file.
-        lines.append((f"# {text}" if setting.origin == "default" else text, setting.origin))
+        origin = f"{setting.origin}: {setting.unset}" if setting.unset else setting.origin
+        lines.append((f"# {text}" if setting.origin == "default" else text, origin))
     width = min(60, max((len(text) for text, _ in lines), default=0))
     print(f"[{command}]")
     for text, origin in lines:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from logproc.errors import ConfigError
-from logproc.sizes import count_text
+from logproc.sizes import count_text, size_text
 
 if TYPE_CHECKING:
     from logproc.simulator import Summary
@@ -127,8 +127,7 @@ class _Progress:
 def _sentence(summary: Summary, out: Path | None) -> str:
     begin = datetime.fromtimestamp(summary.start, UTC).isoformat().replace("+00:00", "Z")
     where = f" in {count_text(summary.files, 'file')} under {out}" if out is not None else ""
-    size = summary.bytes / 1e6
-    return f"{count_text(summary.requests, 'request')} from {begin}: {count_text(summary.lines, 'line')}, {size:,.1f} MB{where} in {summary.seconds:.1f} s"
+    return f"{count_text(summary.requests, 'request')} from {begin}: {count_text(summary.lines, 'line')}, {size_text(summary.bytes)}{where} in {summary.seconds:.1f} s"
 
 
 def _size(text: str) -> int:

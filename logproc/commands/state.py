@@ -150,9 +150,9 @@ def _text(report: StateReport) -> str:
 
     facts = _facts(report)
     spool = facts["spool"]
-    waits = "nothing waits"
+    waits = _waiting(spool["batches"])
     if spool["batches"]:
-        waits = f"{_waiting(spool['batches'])}: {count_text(spool['lines'], 'line')}, {size_text(spool['bytes'])}"
+        waits = f"{waits}: {count_text(spool['lines'], 'line')}, {size_text(spool['bytes'])}"
         waits += f", the oldest for {spool['oldest_seconds']:,.0f} s" if spool["oldest_seconds"] is not None else ""
     rows = [
         ("folder", str(report.path)),
@@ -167,6 +167,8 @@ def _text(report: StateReport) -> str:
 
 
 def _waiting(batches: int) -> str:
+    if not batches:
+        return "nothing waits"
     return f"{count_text(batches, 'batch')} {'waits' if batches == 1 else 'wait'}"
 
 

@@ -74,7 +74,7 @@ def test_a_state_folder_is_shown_checked_and_reset(tmp_path: Path) -> None:
     assert (first, again, afresh) == (3, 0, 3)
     assert "1 file, " in text
     assert "nothing waits" in text
-    assert (sound.returncode, sound.stdout) == (0, b"sound: 1 file, 0 batches wait\n")
+    assert (sound.returncode, sound.stdout) == (0, b"sound: 1 file, nothing waits\n")
     assert damaged.returncode == 1
     assert json.loads(damaged.stdout)["findings"]
     assert refused.returncode == 3
