@@ -46,7 +46,7 @@ URL = typer.Argument(
 )
 
 
-@app.command("list")
+@app.command("list", short_help="List the letters that were not sent back yet.")
 def list_(
     url: str = URL,
     *,
@@ -76,7 +76,7 @@ def list_(
         print(f"{count} dead letters" if count else "no dead letters", file=sys.stderr)
 
 
-@app.command("replay")
+@app.command("replay", short_help="Put the letters into the topic again.")
 def replay(
     url: str = URL,
     *,

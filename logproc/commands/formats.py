@@ -60,7 +60,7 @@ def list_(ctx: typer.Context, output: Output = OUTPUT) -> None:  # noqa: D103  t
     _print([_known(d) for d in DEFAULTS], output, ("name", "aliases", "shape", "fields", "releases", "sample"))
 
 
-@app.command("show")
+@app.command("show", short_help="Print the format string of a known format.")
 def show(
     name: str = typer.Argument(..., help="A name from the list, T0 to T6, or an Istio release such as istio-1.24."),
 ) -> None:
@@ -84,7 +84,7 @@ def show(
         print(found.text.rstrip("\n"))
 
 
-@app.command("check")
+@app.command("check", short_help="Compile a format; print its operators and columns.")
 def check(
     format: str = typer.Argument(
         ..., metavar="FORMAT|FILE", help="A format string, JSON, a file with one, a mesh config, or a name."

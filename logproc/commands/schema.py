@@ -53,7 +53,7 @@ PATH_INDEX = typer.Option(
 )
 
 
-@app.command("print")
+@app.command("print", short_help="Print the SQL that makes the tables.")
 def print_(
     database: str = typer.Option("logproc", "--database", help="Database that the tables are made in."),
     retain: list[str] = RETAIN,
@@ -76,7 +76,7 @@ def print_(
     typer.echo("\n\n".join(f"{statement};" for statement in statements))
 
 
-@app.command("apply")
+@app.command("apply", short_help="Make the tables, or upgrade them.")
 def apply_(
     store: str = STORE, retain: list[str] = RETAIN, cluster: str = CLUSTER, path_index: bool = PATH_INDEX
 ) -> None:
@@ -102,7 +102,7 @@ def apply_(
     print(f"version {ddl.VERSION}{'' if done else ', nothing to do'}", file=sys.stderr)
 
 
-@app.command("check")
+@app.command("check", short_help="Say version, retention and how much differs.")
 def check(store: str = STORE, retain: list[str] = RETAIN) -> int:
     """Say the version of a store's tables, how long they keep their rows, and how many differences there are.
 
@@ -121,7 +121,7 @@ def check(store: str = STORE, retain: list[str] = RETAIN) -> int:
     return EXIT_FINDING if found else 0
 
 
-@app.command("diff")
+@app.command("diff", short_help="List what a store has other than it should.")
 def diff(store: str = STORE, retain: list[str] = RETAIN) -> int:
     """List what a store has other than `schema print` would make, one line each; exit code 1 where there is any.
 
@@ -137,7 +137,7 @@ def diff(store: str = STORE, retain: list[str] = RETAIN) -> int:
     return EXIT_FINDING if found else 0
 
 
-@app.command("reference")
+@app.command("reference", short_help="Print all tables and columns as Markdown.")
 def reference() -> None:
     """Print the reference of all tables, views and columns as Markdown.
 

@@ -67,7 +67,7 @@ def run(
         let_go(engine)
 
 
-@app.command("hash-password")
+@app.command("hash-password", short_help="Print the hash of a password for a users file.")
 def hash_password() -> None:
     """Print the hash of a password for a users file; it is read from the terminal, or from standard input."""
     from getpass import getpass

@@ -44,7 +44,7 @@ class Output(StrEnum):
     JSON = "json"
 
 
-@app.command("check")
+@app.command("check", short_help="List what is wrong with file and environment.")
 def check(ctx: typer.Context, file: Path = FILE) -> int:
     """List what is wrong with the settings file, LOGPROC_ variables and files of secrets; exit code 1 where there is anything.
 
@@ -68,7 +68,7 @@ def check(ctx: typer.Context, file: Path = FILE) -> int:
     return EXIT_FINDING if found else EXIT_DONE
 
 
-@app.command("print")
+@app.command("print", short_help="Print what holds, and where it comes from.")
 def print_(
     ctx: typer.Context,
     command: str = typer.Argument("collect", metavar="COMMAND", help="Whose settings."),

@@ -48,7 +48,7 @@ class Output(StrEnum):
 OUTPUT = typer.Option(Output.TEXT, "--output", "-o", help="text or json.")
 
 
-@app.command("show")
+@app.command("show", short_help="Who wrote it, how far reading is, what waits.")
 def show(folder: Path = FOLDER, output: Output = OUTPUT) -> int:
     """Show who wrote it, how far reading is, and what waits for the sink. A running collector is not disturbed.
 
@@ -68,7 +68,7 @@ def show(folder: Path = FOLDER, output: Output = OUTPUT) -> int:
     return EXIT_DONE
 
 
-@app.command("check")
+@app.command("check", short_help="Read everything and compare all checksums.")
 def check(folder: Path = FOLDER, output: Output = OUTPUT) -> int:
     """Read everything in it and compare all checksums. Exit code 1 where something is damaged, missing or foreign.
 
@@ -87,7 +87,7 @@ def check(folder: Path = FOLDER, output: Output = OUTPUT) -> int:
     return EXIT_FINDING if report.findings else EXIT_DONE
 
 
-@app.command("reset")
+@app.command("reset", short_help="Forget positions: all files are read again.")
 def reset(
     folder: Path = FOLDER,
     *,

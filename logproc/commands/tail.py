@@ -332,7 +332,8 @@ def _url_feed(url: str, typed: dict[str, Any]) -> Feed:
     if parsed.scheme == "kafka":
         from logproc.broker import Broker
 
-        return TopicFeed(Broker.of(parsed), tell, typed["begin"])
+        last = LAST_LINES if typed["tail"] is None else typed["tail"]
+        return TopicFeed(Broker.of(parsed), tell, typed["begin"], follow=typed["follow"], last=last)
     if parsed.scheme not in ("chdb", "clickhouse"):
         raise ConfigError(
             f"{url}: tail reads no {parsed.scheme}:", "files, -, pods, kafka://, clickhouse:// or chdb://"

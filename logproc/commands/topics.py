@@ -38,7 +38,7 @@ MESSAGE_MAX = typer.Option("8Mi", "--max-message-bytes", metavar="SIZE", help="A
 MIN_INSYNC = typer.Option(None, "--min-insync", min=1, help="Copies that have to be there before a batch counts as sent.", show_default="one less than there are")  # fmt: skip
 
 
-@app.command("apply")
+@app.command("apply", short_help="Make the topics, or change what differs.")
 def apply_(
     url: str = URL,
     *,
@@ -65,13 +65,19 @@ def apply_(
         done = topic_settings.apply(admin, broker, broker.topic, wanted)
         dead = replace(wanted, partitions=1, retention_days=topic_settings.DEAD_LETTER_RETENTION_DAYS)
         done += topic_settings.apply(admin, broker, broker.topic + topic_settings.DEAD_LETTER_SUFFIX, dead)
+        there = topic_settings.read(admin, broker, broker.topic).partitions if partitions else 0
     for line in done:
         print(line, file=sys.stderr)
-    if not done:
+    if partitions and there > partitions:
+        print(
+            f"note: {broker.topic} has {count_text(there, 'partition')}; Kafka takes none away, and more do no harm",
+            file=sys.stderr,
+        )
+    elif not done:
         print("nothing to do", file=sys.stderr)
 
 
-@app.command("check")
+@app.command("check", short_help="List what is other than it should be.")
 def check(
     url: str = URL,
     *,

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from logproc.broker import Broker, translated
 from logproc.columns import TABLES
-from logproc.errors import Unavailable
+from logproc.errors import ConfigError, Unavailable
 from logproc.message import Foreign, NewerError, with_tables, without_tables
 from logproc.model import ROW_TABLES
 from logproc.tail.filters import own_times
@@ -80,8 +80,20 @@ def _missing(batch: pa.RecordBatch) -> pa.RecordBatch:
 class TopicFeed:
     """Batches as they arrive on a topic: without a group, so nothing is committed and no loader is disturbed."""
 
-    def __init__(self, broker: Broker, tell: Callable[[str], None], since: datetime | None = None) -> None:
-        """Begin at the topic's end, or at the first batch that arrived at `since` or later. Raises ConfigError, Unavailable."""
+    def __init__(
+        self,
+        broker: Broker,
+        tell: Callable[[str], None],
+        since: datetime | None = None,
+        *,
+        follow: bool = True,
+        last: int = -1,
+    ) -> None:
+        """Begin at the topic's end, or at the first batch that arrived at `since` or later. Raises ConfigError, Unavailable.
+
+        Without `follow` it ends where the topic ends now, and without `since` the `last` rows of the latest batches are shown (-1:
+        all that is kept).
+        """
         from kafka import KafkaConsumer, TopicPartition
 
         self._tell, self.behind = tell, False
@@ -96,14 +108,23 @@ class TopicFeed:
             self._consumer.assign(every)
             ends = self._consumer.end_offsets(every)
             begin = dict(ends)
+            if not follow:
+                first = self._consumer.beginning_offsets(every)
+                begin = {tp: first[tp] if last < 0 else max(first[tp], ends[tp] - 1) for tp in every}
             if since is not None:
+                begin = dict(ends)
                 found = self._consumer.offsets_for_times(dict.fromkeys(every, round(since.timestamp() * 1000)))
                 begin |= {tp: at.offset for tp, at in found.items() if at}
             for tp in every:
                 self._consumer.seek(tp, begin[tp])
+        if not every and not follow:
+            raise ConfigError(f"{broker.place}: there is no such topic", "`logproc topics apply URL` makes it")
         if not every:
             tell(f"{broker.place}: the topic does not exist yet; waiting for it")
         self._place, self._topic = broker.place, broker.topic
+        self._ends = None if follow else ends
+        self._last = -1 if follow or since is not None else last
+        self._held: dict[str, list[pa.RecordBatch]] = {}
 
     def poll(self) -> Rows:
         """The rows of the batches that have come."""
@@ -124,16 +145,24 @@ class TopicFeed:
                 self._tell(f"{self._place}: a message is left out: {error}")
                 continue
             for name, rows in batch.tables.items():
-                parts.setdefault(name, []).append(rows)
+                (parts if self._last < 0 else self._held).setdefault(name, []).append(rows)
         return rows_of({name: _joined(batches) for name, batches in parts.items()})
 
     def finished(self) -> bool:
-        """A topic goes on."""
-        return False
+        """A topic goes on; without `follow` it ends where it ended at the beginning."""
+        return self._ends is not None and all(self._consumer.position(tp) >= end for tp, end in self._ends.items())
 
     def end(self) -> Rows:
-        """Nothing is held."""
-        return Rows()
+        """Of what was there the last rows."""
+        rows = rows_of({name: _joined(batches) for name, batches in self._held.items()})
+        self._held = {}
+        if rows.lines <= max(self._last, 0):
+            return rows
+        if not self._last:
+            return Rows()
+        first = np.sort(np.concatenate([t.places for t in rows.tables.values()]))[-self._last]
+        kept = {name: t.take(t.places >= first) for name, t in rows.tables.items()}
+        return Rows({name: t for name, t in kept.items() if t.batch.num_rows}, self._last)
 
     def close(self) -> None:
         """Disconnect."""

@@ -70,3 +70,27 @@ def test_a_broker_that_does_not_answer_is_said(name: str) -> None:
     assert said.returncode in {2, 3}
     assert b"connection refused" in said.stderr.lower()
     assert b"Traceback" not in said.stderr
+
+
+def test_without_follow_it_shows_what_is_there_and_ends(topic: str) -> None:
+    for cut in cuts(7, 100):
+        send(topic, cut)
+
+    every, last, recent = (
+        run("tail", topic, "--no-follow", *chosen, "-o", "jsonl")
+        for chosen in (("--tail", "-1"), ("--tail", "3"), ("--since", "1h"))
+    )
+    lines = every.stdout.splitlines()
+
+    assert (every.returncode, last.returncode, recent.returncode) == (0, 0, 0)
+    assert {json.loads(line)["line"] for line in lines} >= {0, 99}
+    assert len(last.stdout.splitlines()) == 3
+    assert set(last.stdout.splitlines()) < set(lines)
+    assert sorted(recent.stdout.splitlines()) == sorted(lines)
+
+
+def test_without_follow_a_topic_has_to_be_there(topic: str) -> None:
+    done = run("tail", f"{topic}-no", "--no-follow")
+
+    assert done.returncode == 2
+    assert b"there is no such topic" in done.stderr
