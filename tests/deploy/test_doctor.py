@@ -175,3 +175,13 @@ def test_wrong_settings_are_a_finding(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert b"did you mean follow?" in done.stdout
     assert b"1 to mend" in done.stderr
+
+
+def test_a_store_that_is_none_is_to_be_mended(tmp_path: Path) -> None:
+    """A word without a scheme is a folder, as everywhere."""
+    for url in ("nowhere", "csv:///x", str(tmp_path / "none")):
+        done = run("doctor", "--to", url, "-o", "json")
+        (found,) = [f for f in json.loads(done.stdout) if f["check"] == "store"]
+
+        assert (done.returncode, found["verdict"]) == (1, "bad")
+    assert run("doctor", "--to", "null:").returncode == 0
