@@ -11,7 +11,7 @@ import json
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -48,9 +48,10 @@ _PREFIX = rb"\[pod/[^/\]\s]+/[^/\]\s]+\] "
 _PAIR = np.dtype("<u2")
 _BLANK_P = _PAIR.type(int.from_bytes(b" P", "little"))
 _CRI_LINE = re.compile(rb"(%s) (stdout|stderr) ([FP])(?::\S*)? (.*)" % _TIME, re.DOTALL)
+_CRI_SHAPE = re.compile(rb"%s (?:stdout|stderr) [FP](?::\S*)? " % _TIME)
 # The first that fits most of a sample is taken, so the narrower ones come first.
 _SHAPES: tuple[tuple[Frame, re.Pattern[bytes]], ...] = (
-    (CRI, re.compile(rb"%s (?:stdout|stderr) [FP](?::\S*)? " % _TIME)),
+    (CRI, _CRI_SHAPE),
     (DOCKER, re.compile(rb'(?=\{"(?:log|stream|time|attrs)":)(?=.*"log": ?")(?=.*"stream": ?"std).*"time": ?"')),
     (STERN_JSON, re.compile(rb'\{"message": ?".*"podName": ?"[^"]+", ?"containerName": ?"')),
     (KUBECTL_PREFIX_TIMESTAMPS, re.compile(_PREFIX + _NANO_TIME + rb" ")),
@@ -100,6 +101,10 @@ class Fragment:
         self.parts.append(text)
         self.size += len(text)
         self.file_id, self.line, self.end = span.file_id, line, span.end
+
+    def copy(self) -> Fragment:
+        """An independent copy: one that is kept with a position must not grow with lines behind it."""
+        return replace(self, parts=list(self.parts))
 
     def whole(self) -> bytes:
         """The CRI line made of what is there."""
@@ -164,11 +169,11 @@ class Framer:
         self._frames: OrderedDict[tuple[str, str, int], Frame] = OrderedDict()
         self._open: dict[tuple[str, str, int], dict[bytes, Fragment]] = {}
         for fragment in fragments:
-            self._open.setdefault(fragment.stream.key, {})[fragment.output] = fragment
+            self._open.setdefault(fragment.stream.key, {})[fragment.output] = fragment.copy()
 
     def fragments(self, stream: Stream) -> list[Fragment]:
-        """The open fragments of a stream, as they are now."""
-        return list(self._open.get(stream.key, {}).values())
+        """The open fragments of a stream, as they are now: what is appended later is not in them."""
+        return [fragment.copy() for fragment in self._open.get(stream.key, {}).values()]
 
     def frame(self, chunk: Chunk) -> list[Framed]:
         """The chunk as a parser reads it; a second element corrects an earlier span when the stream ends in mid-line."""
@@ -202,7 +207,7 @@ class Framer:
     def _text(self, chunk: Chunk, frame: Frame) -> Framed:
         span, key, data = chunk.span, chunk.stream.key, chunk.data
         rewrite = _REWRITES.get(frame.name)
-        joins = frame is DOCKER or (frame is CRI and (key in self._open or _has_fragments(data)))
+        joins = frame is DOCKER or self._has_fragments(chunk, frame)
         if not (rewrite or joins or chunk.oversized):
             return Framed(chunk.stream, span, Text(key, frame, data, span.lines))
         wanted = {DOCKER.name: CRI, STERN_JSON.name: STERN}.get(frame.name, frame)
@@ -227,6 +232,15 @@ class Framer:
         text = Text(key, wanted, b"".join(line for _, line, _ in whole), len(whole))
         partial = tuple(i for i, (_, _, cut) in enumerate(whole) if cut)
         return Framed(chunk.stream, span, text, numbers, len(joined), _runs(joined), partial, oversized)
+
+    def _has_fragments(self, chunk: Chunk, frame: Frame) -> bool:
+        """Whether fragments may be in it, also where a sample of other lines made it plain: the sample must not decide how lines are read."""
+        if frame is PLAIN and self._fixed is None:
+            if chunk.stream.key in self._open:
+                return True
+            # A search through every plain chunk would cost 6 % of its parsing; a runtime's log is never plain from end to end.
+            return bool(chunk.stream.k8s_pod_uid or _has_cri_lines(chunk.data)) and _has_tag_p(chunk.data)
+        return frame is CRI and (chunk.stream.key in self._open or _has_tag_p(chunk.data))
 
     def _end(self, key: tuple[str, str, int]) -> list[Framed]:
         """Rows of fragments that earlier spans counted as joined: each corrects its line in a span of no lines."""
@@ -275,7 +289,13 @@ class _Join:
         self.whole.sort(key=lambda row: row[0])
 
 
-def _has_fragments(data: bytes) -> bool:
+def _has_cri_lines(data: bytes) -> bool:
+    """Whether one of the first lines or the last one is a CRI line."""
+    first, last = data[: 256 << 10].split(b"\n", _SAMPLE_LINES)[:_SAMPLE_LINES], data.rfind(b"\n", 0, len(data) - 1) + 1
+    return any(map(_CRI_SHAPE.match, first)) or _CRI_SHAPE.match(data, last) is not None
+
+
+def _has_tag_p(data: bytes) -> bool:
     """Whether a tag P can be in it. Pairs of bytes are compared, at even and at odd offsets: a fifth of the time of two searches."""
     for offset in (0, 1):
         found = np.frombuffer(data, _PAIR, (len(data) - offset) // 2, offset) == _BLANK_P

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -108,6 +109,42 @@ def test_a_fragment_is_carried_into_the_next_file_and_through_a_restart() -> Non
     assert second.fragments(chunk_of("x").stream) == []
 
 
+def test_what_is_kept_of_a_fragment_does_not_grow_with_the_lines_after_it() -> None:
+    framer = Framer()
+    framer.frame(chunk_of(f"{TIME} stdout P a"))
+    kept = framer.fragments(chunk_of("x").stream)
+    restarted = Framer(fragments=kept)
+
+    framer.frame(chunk_of(f"{TIME} stdout P b", first_line=1))
+    restarted.frame(chunk_of(f"{TIME} stdout P c", first_line=1))
+
+    assert [f.whole() for f in kept] == [f"{TIME} stdout F a\n".encode()]
+
+
+@pytest.mark.parametrize("stream", [Stream("/x.log"), chunk_of().stream])
+def test_fragments_are_joined_where_the_sample_is_of_other_lines(stream: Stream) -> None:
+    foreign = ["panic: oh"] * 40
+    framer = Framer()
+    begin = chunk_of(*foreign, f"{TIME} stdout P a", f"{TIME} stdout F b", f"{TIME} stdout P c")
+    (head,) = framer.frame(replace(begin, stream=stream))
+
+    (tail,) = framer.frame(replace(chunk_of(*foreign, f"{TIME} stdout F d", first_line=43), stream=stream))
+
+    assert (head.joined_runs, shown(head)) == (
+        ((40, 41), (42, 43)),
+        ([*range(40), 41], [*foreign, f"{TIME} stdout F ab"]),
+    )
+    assert (tail.joined, shown(tail)) == (0, ([*range(43, 84)], [*foreign, f"{TIME} stdout F cd"]))
+
+
+def test_a_frame_that_was_named_is_not_doubted() -> None:
+    lines = [f"{TIME} stdout P a", f"{TIME} stdout F b"]
+
+    (framed,) = Framer(PLAIN).frame(chunk_of(*lines))
+
+    assert (framed.joined, shown(framed)[1]) == (0, lines)
+
+
 def test_a_stream_that_ends_in_mid_line_gives_a_partial_row() -> None:
     (framed,) = Framer().frame(chunk_of(f"{TIME} stdout P a", f"{TIME} stdout P b", last=True))
 
@@ -177,16 +214,21 @@ def test_oversized_lines_are_taken_out() -> None:
     assert framed.joined == 0
 
 
-pieces = st.tuples(st.sampled_from(["stdout", "stderr"]), st.sampled_from("PPF"), st.text("abc", max_size=3))
+pieces = st.tuples(st.sampled_from(["stdout", "stderr", ""]), st.sampled_from("PPF"), st.text("abc", max_size=3))
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.lists(pieces, max_size=30), st.lists(st.integers(0, 30), max_size=5))
-def test_how_the_lines_are_cut_into_chunks_never_shows(lines: list[tuple[str, str, str]], cuts: list[int]) -> None:
-    texts = [f"2026-11-20T10:00:{i:02d}Z {out} {tag} {text}" for i, (out, tag, text) in enumerate(lines)]
+@given(st.lists(pieces, max_size=30), st.lists(st.integers(0, 30), max_size=5), st.sampled_from([CRI, None]))
+def test_how_the_lines_are_cut_into_chunks_never_shows(
+    lines: list[tuple[str, str, str]], cuts: list[int], frame: Frame | None
+) -> None:
+    texts = [
+        f"2026-11-20T10:00:{i:02d}Z {out} {tag} {text}" if out else f"no frame {text}"
+        for i, (out, tag, text) in enumerate(lines)
+    ]
 
     def rows(bounds: list[int]) -> tuple[dict[int, str], int]:
-        framer, found, joined = Framer(CRI), {}, 0
+        framer, found, joined = Framer(frame), {}, 0
         edges = sorted({0, len(texts), *(b for b in bounds if b < len(texts))})
         for a, b in pairwise(edges):
             for framed in framer.frame(chunk_of(*texts[a:b], first_line=a, start=a * 100)):
