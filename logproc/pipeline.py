@@ -75,6 +75,8 @@ class Pipeline:
         self._stop, self._close_now = threading.Event(), threading.Event()
         self._keeping_thread = ThreadPoolExecutor(1, thread_name_prefix="keeper")
         self._keeping: Future[None] | None = None
+        self._given_up = False
+        """A batch could not be kept before the end: none that follows it may be, or its lines would be passed over."""
         self._gone_at = self._status_at = time.monotonic()
         self._deadline = float("inf")
 
@@ -202,7 +204,7 @@ class Pipeline:
         """In the keeping thread: until the disk takes it. The batch stays as it is, with its seq."""
         told = False
         began = time.monotonic()
-        while True:
+        while not self._given_up:
             try:
                 self._keeper.append(entry)
             except OSError as error:
@@ -212,8 +214,8 @@ class Pipeline:
                     self._say(f"warning: the spool cannot be written: {error.strerror}; reading waits, trying again")
                 told = True
                 if self._close_now.wait(KEEP_AGAIN_SECONDS) or self._stop.is_set():
+                    self._given_up = True
                     self._say("warning: the last lines read could not be kept; they are read again at the next start")
-                    return
             else:
                 self.metrics.keep_error = ""
                 self.metrics.keep_seconds += time.monotonic() - began

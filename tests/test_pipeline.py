@@ -187,6 +187,31 @@ def test_a_spool_that_cannot_be_written_holds_the_batch_and_goes_on(tmp_path: Pa
     ]
 
 
+def test_after_a_batch_that_could_not_be_kept_none_is_kept_and_all_are_read_again(tmp_path: Path) -> None:
+    stopped = threading.Event()
+
+    class FullUntilStopped(Spool):
+        def append(self, new: Any) -> None:
+            if new.batch.seq == 0:
+                stopped.wait(30)
+                raise OSError(28, "No space left on device")
+            super().append(new)
+
+    sink = MemorySink(SinkLimits(rows=4, seconds=60))
+    with StateFolder(tmp_path / "s", "node") as folder:
+        loop = pipeline(MemorySource.of_lines(*LINES), sink, FullUntilStopped(folder), folder.collector)
+        thread = threading.Thread(target=loop.run)
+        thread.start()
+        until(lambda: loop.metrics.read.batches == 2)  # the second waits for the first to be kept
+        loop.stop()
+        stopped.set()
+        thread.join(30)
+        assert (messages(sink), folder.settled.positions) == ([], {})
+
+    run_with(tmp_path / "s", sink, MemorySource.of_lines(*LINES))
+    assert messages(sink) == LINES
+
+
 @pytest.mark.parametrize("follow", [False, True])
 def test_reading_waits_while_the_spool_is_full(tmp_path: Path, follow: bool) -> None:
     log = tmp_path / "a.log"
