@@ -100,9 +100,7 @@ class GroupReader:
         self._fresh: set[int] = set()
         self._started: set[int] = set()
         self._begun: set[int] = set()
-        """Partitions that were read from the beginning because that was asked for."""
-        self._lost_at: dict[int, int] = {}
-        """Partitions whose next offset retention has removed, and that offset."""
+        """Partitions of which this member has committed something: what is committed is its own progress from the beginning on."""
         self.joined = False
         """The group has said which partitions are ours, and has not taken that back."""
         self.partitions = 0
@@ -214,42 +212,46 @@ class GroupReader:
         """Partitions that have come to us, and messages of those that had before. Raises ConfigError, Unavailable."""
         from kafka import errors
 
+        with self._lock:
+            fresh, self._fresh = self._fresh, set()
+            self._started -= fresh
+            self._started &= self._held
+        if fresh:
+            # Nothing is fetched in the same call: what came with it would be lost where a start fails.
+            return self._start_all(sorted(fresh)), []
         records: Mapping[Any, Sequence[Any]] = {}
         try:
             records = self._consumer.poll(timeout_ms=round(seconds * 1000), max_records=64)
         except errors.NoOffsetForPartitionError:
-            pass  # of a partition that has just come: where it begins is said below
+            pass  # of a partition that has just come: where it begins is said at the next call
         except errors.OffsetOutOfRangeError as error:
             self._out_of_range(error)
         except errors.KafkaError as error:
             raise meaning(error, self._broker.place, opening=not error.retriable) from error
         with self._lock:
-            fresh, self._fresh = self._fresh, set()
-            self._started -= fresh
-            self._started &= self._held
-        starts = []
-        for partition in sorted(fresh):
-            try:
-                starts.append(self._start(partition))
-            except BaseException:
-                with self._lock:
-                    self._fresh |= {p for p in fresh if p not in self._started} & self._held
-                raise
-        found = [
+            ready = (self._started & self._held) - self._fresh
+        return [], [
             _message(record)
             for tp, of_partition in records.items()
-            if tp.partition in self._started and tp.partition not in fresh
+            if tp.partition in ready
             for record in of_partition
-        ]
-        return starts, found
+        ]  # fmt: skip
+
+    def _start_all(self, partitions: Sequence[int]) -> list[Start]:
+        """All or none: a partition of which the caller is not told would be fetched and stored by nobody."""
+        try:
+            return [self._start(partition) for partition in partitions]
+        except BaseException:
+            with self._lock:
+                self._fresh |= set(partitions) & self._held
+            raise
 
     def _out_of_range(self, error: Exception) -> None:
         """What was to come next is not there any more (or not yet: the topic was made anew): begin again from what is committed."""
         where = error.args[0] if error.args and isinstance(error.args[0], Mapping) else {}
         with self._lock:
-            for tp, offset in where.items():
+            for tp in where:
                 if tp.partition in self._held:
-                    self._lost_at[tp.partition] = offset
                     self._epochs[tp.partition] = self._epochs.get(tp.partition, 0) + 1
                     self._fresh.add(tp.partition)
 
@@ -260,12 +262,10 @@ class GroupReader:
             first = self._consumer.beginning_offsets([tp], timeout_ms=_CALL_MS)[tp]
             end = self._consumer.end_offsets([tp], timeout_ms=_CALL_MS)[tp]
         epoch = self._epochs.get(partition, 0)
-        self._lost_at.pop(partition, None)
         if kept is None or (self._from_beginning and partition not in self._begun):
             start = Start(partition, epoch, first, end, known=kept is not None and bool(kept.metadata))
         else:
             start = self._after(kept, first, end, Start(partition, epoch, kept.offset, end))
-        self._begun.add(partition)
         with self._lock:
             if partition in self._held:
                 self._consumer.seek(tp, start.position)
@@ -328,6 +328,7 @@ class GroupReader:
             raise NotOurs(f"partition {partition}") from error
         except errors.KafkaError as error:
             raise meaning(error, self._broker.place, opening=isinstance(error, errors.AuthorizationError)) from error
+        self._begun.add(partition)
 
     def pause(self, partitions: Collection[int]) -> None:
         """Fetch nothing more of them."""
