@@ -260,7 +260,7 @@ class Loader:
                 if self._partitions.get(partition.number) is partition:
                     self._leave(partition)
                 continue
-            if partition.blocked is not None and not partition.waiting:
+            if partition.blocked is not None and partition.stuck:
                 raise partition.blocked
             lag = self._reader.lag(partition.number, partition.settled)
             if lag is not None:

@@ -54,10 +54,10 @@ class Partition:
             return True
         if not self.waiting:
             return False
-        if self.blocked is not None:
-            return True
         if self.pending_end is not None:
             return self.waiting[-1].offset >= self.pending_end - 1
+        if self.blocked is not None:
+            return True
         late = now - self.since >= limits.seconds
         return (
             late
@@ -65,6 +65,15 @@ class Partition:
             or self.bytes >= limits.bytes
             or self.finished_by(self.waiting[-1].offset + 1)
         )
+
+    @property
+    def stuck(self) -> bool:
+        """Nothing more of it can be stored: what blocks it comes next, or stands within the range that has to be stored whole."""
+        if self.blocked is None:
+            return False
+        if not self.waiting:
+            return True
+        return self.pending_end is not None and self.waiting[-1].offset < self.pending_end - 1
 
     def next_cut(self, limits: Limits) -> list[Message]:
         """The messages that are stored together, from the first that waits."""

@@ -19,6 +19,7 @@ from logproc.errors import ConfigError, Rejected, Unavailable
 from logproc.merge import Limits
 from logproc.message import BATCH_HEADER, VERSION_HEADER, NewerError, headers_of, value_of
 from logproc.model import Batch
+from logproc.topic import GroupReader
 from logproc.urls import Url
 from tests.batches import batch, correction, expected, span
 from tests.chdb_store import Database
@@ -385,6 +386,26 @@ def test_a_newer_message_is_not_skipped_and_what_came_before_is_stored(topic: st
 
     assert_once(database, FILE, 30)
     assert committed(topic)[0][0] == 1
+
+
+def test_a_newer_message_in_a_range_that_a_newer_loader_has_begun_is_not_skipped(
+    topic: str, database: Database
+) -> None:
+    good = cuts(FILE, 30, 61, 100)
+    send(topic, good[0])
+    send_raw(topic, value_of(good[1]), [(VERSION_HEADER, b"2"), *headers_of(good[1])[1:]])
+    send(topic, good[2])
+    newer = GroupReader(Broker.of(Url.parse(topic)), "g")
+    newer.open()
+    while not newer.poll(0.1)[0]:
+        pass
+    newer.commit(0, 0, 3)
+    newer.close()
+
+    with pytest.raises(NewerError, match="upgrade the loaders"):
+        load(topic, database)
+
+    assert committed(topic)[0] == (0, '{"logproc":1,"end":3}')
 
 
 def test_an_older_message_lacks_columns_and_is_read(topic: str, database: Database) -> None:
