@@ -101,8 +101,7 @@ class GroupReader:
         self._started: set[int] = set()
         self._begun: set[int] = set()
         """Partitions of which this member has committed something: what is committed is its own progress from the beginning on."""
-        self.joined = False
-        """The group has said which partitions are ours, and has not taken that back."""
+        self._joined = False
         self.partitions = 0
 
     # Opening and closing
@@ -172,7 +171,7 @@ class GroupReader:
     def revoked(self, partitions: Iterable[int]) -> None:
         """Called on the client's thread."""
         with self._lock:
-            self.joined = False
+            self._joined = False
             for partition in partitions:
                 self._epochs[partition] = self._epochs.get(partition, 0) + 1
                 self._held.discard(partition)
@@ -181,10 +180,16 @@ class GroupReader:
     def assigned(self, partitions: Iterable[int]) -> None:
         """Called on the client's thread."""
         with self._lock:
-            self.joined = True
+            self._joined = True
             now_ours = set(partitions)
             self._held |= now_ours
             self._fresh |= now_ours
+
+    @property
+    def joined(self) -> bool:
+        """The group has said which partitions are ours, has not taken that back, and `poll` has told all of them."""
+        with self._lock:
+            return self._joined and not self._fresh
 
     def holds(self, partition: int, epoch: int) -> bool:
         """Whether the partition has been ours without a break since that epoch."""

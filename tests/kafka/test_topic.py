@@ -79,9 +79,11 @@ def test_a_partition_whose_start_was_known_is_told_though_that_of_another_fails(
     client.broken = {1}
     with pytest.raises(Unavailable):
         polled(reader)
+    assert not reader.joined  # or a loader that is to end when nothing is left would end now
     client.broken = set()
 
     assert polled(reader) == ({0: 0, 1: 0}, [])
+    assert reader.joined
     assert polled(reader) == ({}, [(p, o) for p in (0, 1) for o in range(5)])
 
 
