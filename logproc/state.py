@@ -3,6 +3,7 @@
 STATE/lock          one process at a time; its id is inside
 STATE/collector     the collector's id, bound to the machine and node; a copied folder gets a new one
 STATE/positions     what is settled; written before spool entries are deleted
+STATE/partition     with a topic: the partition that the node's batches go to
 STATE/spool/        sealed batches that the sink does not have yet
 STATE/dead_letter/  batches that the sink refused for good
 """
@@ -28,6 +29,10 @@ from logproc.model import Position
 
 FORMAT = 1
 """Of everything in the folder. A folder of a newer format is refused."""
+
+KEPT_FILES = ("positions", "partition", "collector")
+"""Files that make the folder what it is; each may have one of `.tmp` beside it that was being written."""
+LEFT_BY_A_RESET = {"lock", "spool", "dead_letter", "partition", *(f"{name}.tmp" for name in KEPT_FILES)}
 
 StreamKey = tuple[str, str, int]
 
@@ -137,7 +142,7 @@ class StateFolder:
 
     def _make(self) -> None:
         if self.path.is_dir() and not (self.path / "collector").exists():
-            foreign = {p.name for p in self.path.iterdir()} - {"lock", "collector.tmp", "spool", "dead_letter"}
+            foreign = {p.name for p in self.path.iterdir()} - LEFT_BY_A_RESET
             if foreign:
                 raise StateError(
                     f"{self.path} is not a state folder: it holds {sorted(foreign)[0]}",

@@ -14,7 +14,7 @@ from logproc.entry import Damaged
 from logproc.errors import StateError
 from logproc.model import Position
 from logproc.sizes import count_text
-from logproc.state import FORMAT, Identity, Settled, read_settled
+from logproc.state import FORMAT, KEPT_FILES, LEFT_BY_A_RESET, Identity, Settled, read_settled
 
 
 @dataclass(slots=True)
@@ -67,7 +67,7 @@ def inspect(path: Path, *, thorough: bool = False) -> StateReport:
     _look_into_spool(report, thorough=thorough)
     dead = path / "dead_letter"
     report.dead_letters = len(list(dead.glob("*.batch"))) if dead.is_dir() else 0
-    known_names = {"lock", "collector", "positions", "spool", "dead_letter", "collector.tmp", "positions.tmp"}
+    known_names = {*KEPT_FILES, *LEFT_BY_A_RESET}
     report.findings += [f"{p}: does not belong there" for p in sorted(path.iterdir()) if p.name not in known_names]
     return report
 
@@ -88,7 +88,7 @@ def reset(path: Path, *, also_unsent: bool = False) -> StateReport:
                 "send them by running `logproc collect` once more, or drop them with --also-unsent:"
                 " their lines are read again as far as their files are still there",
             )
-        for file in [path / "positions", *(path / "spool").glob("*"), path / "collector"]:
+        for file in [path / "positions", *(path / "spool").glob("*"), path / "partition", path / "collector"]:
             file.unlink(missing_ok=True)
     except OSError as error:
         raise StateError(f"{path}: {error.strerror}") from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import socket
 from pathlib import Path
 
@@ -73,11 +74,11 @@ class KafkaSink:
         digest = hashlib.blake2b(self._node.encode(), digest_size=8).digest()
         chosen = int.from_bytes(digest, "big") % partitions
         if self._kept is not None:
-            temporary = self._kept.with_suffix(".tmp")
-            temporary.write_text(
-                json.dumps({"topic": self._broker.topic, "partition": chosen, "partitions": partitions}) + "\n"
-            )
-            temporary.replace(self._kept)
+            said = {"topic": self._broker.topic, "partition": chosen, "partitions": partitions}
+            try:
+                _write(self._kept, json.dumps(said) + "\n")
+            except OSError as error:
+                raise StateError(f"{self._kept}: {error.strerror}") from error
         return chosen
 
     def write(self, batch: Batch) -> None:
@@ -92,3 +93,13 @@ class KafkaSink:
     def close(self) -> None:
         """Let go of the broker."""
         self._producer.close()
+
+
+def _write(path: Path, text: str) -> None:
+    """After a crash of the machine the file is whole, or not there: an empty one would have to be removed by hand."""
+    temporary = path.with_suffix(".tmp")
+    with temporary.open("w") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

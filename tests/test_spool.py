@@ -353,6 +353,9 @@ def test_a_reset_forgets_all_but_dead_letters_and_refuses_what_would_be_lost(tmp
     four_batches(tmp_path)
     (tmp_path / "dead_letter").mkdir()
     (tmp_path / "dead_letter" / "c-1.batch").touch()
+    (tmp_path / "partition").write_text("{}")
+    (tmp_path / "positions.tmp").touch()
+    assert inspect(tmp_path).findings == []
     with StateFolder(tmp_path, "node") as state, pytest.raises(StateError, match="in use by process"):
         old = state.collector
         reset(tmp_path)
@@ -362,6 +365,7 @@ def test_a_reset_forgets_all_but_dead_letters_and_refuses_what_would_be_lost(tmp
     reset(tmp_path, also_unsent=True)
 
     assert [p.name for p in (tmp_path / "dead_letter").iterdir()] == ["c-1.batch"]
+    assert not (tmp_path / "partition").exists()
     with StateFolder(tmp_path, "node") as state:
         assert (state.settled.positions, state.next_seq) == ({}, 0)
         assert state.collector != old
