@@ -51,6 +51,10 @@ class Disk:
         finally:
             os.close(fd)
 
+    def cut(self, path: Path, length: int) -> None:
+        """Drop what of a file lies behind `length`: that works on a full disk too."""
+        os.truncate(path, length)
+
     def remove(self, path: Path) -> None:
         """Remove a file; one that is not there is no error."""
         path.unlink(missing_ok=True)

@@ -84,3 +84,10 @@ def read(path: Path, *, tables: bool = True) -> Entry:
     if not sound:
         raise Damaged("its tables have a wrong checksum", entry)
     return entry
+
+
+def header_end(path: Path) -> int:
+    """Where the tables of an entry begin. Raises OSError."""
+    with path.open("rb") as file:
+        head = file.read(len(_MAGIC) + _LENGTHS.size)
+    return len(head) + int(_LENGTHS.unpack_from(head, len(_MAGIC))[0])

@@ -6,6 +6,7 @@ after a crash it is sent again byte for byte. Positions move with the entry that
 
 from __future__ import annotations
 
+import errno
 import time
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -328,7 +329,16 @@ class Spool:
         with self._changed:
             if self._settled_files:
                 self._see_folder()
-                self._state.write_positions()
+                try:
+                    self._state.write_positions()
+                except OSError as error:
+                    if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+                        raise
+                    # The entries themselves can be what fills the disk, and they may go only after the positions. Their tables may go
+                    # before: after a crash in this moment their lines are read again under a new seq, and the sink has them.
+                    for path in self._settled_files:
+                        self._state.disk.cut(path, entry.header_end(path))
+                    self._state.write_positions()
                 while self._settled_files:
                     self._state.disk.remove(self._settled_files.popleft())
             self._written_at = time.monotonic()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from logproc import entry
+from logproc.disk import Disk
 from logproc.entry import Entry
 from logproc.errors import StateError
 from logproc.frames import Fragment
@@ -302,6 +304,60 @@ def test_a_damaged_entry_is_said(tmp_path: Path) -> None:
         (note,) = Spool(state).notes
 
     assert "0000000000000002.batch: damaged" in note
+
+
+class FullDisk(Disk):
+    """Takes no more than so many bytes, all files of the folder together."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.size = folder, 1 << 30
+
+    @property
+    def used(self) -> int:
+        return sum(p.stat().st_size for p in self.folder.rglob("*") if p.is_file())
+
+    def write(self, path: Path, *parts: bytes) -> None:
+        if self.used + sum(map(len, parts)) > self.size:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        super().write(path, *parts)
+
+
+def test_a_disk_that_the_spool_has_filled_is_freed_as_the_sink_takes_batches(tmp_path: Path) -> None:
+    disk = FullDisk(tmp_path)
+    with StateFolder(tmp_path, "node", disk) as state:
+        spool = Spool(state)
+        for seq in range(3):
+            spool.append(kept(seq))
+        disk.size = disk.used
+        with pytest.raises(OSError, match="No space left"):
+            spool.append(kept(3))
+
+        while (found := spool.next(0)) is not None:
+            spool.done(found)
+
+        assert list(state.spool.iterdir()) == []
+        spool.append(kept(3))
+
+
+def test_a_crash_while_a_full_disk_is_freed_loses_and_repeats_no_seq(tmp_path: Path) -> None:
+    class Dying(FullDisk):
+        def cut(self, path: Path, length: int) -> None:
+            super().cut(path, length)
+            raise KeyboardInterrupt
+
+    disk = Dying(tmp_path)
+    with StateFolder(tmp_path, "node", disk) as state:
+        spool = Spool(state)
+        spool.append(kept(0))
+        disk.size = disk.used
+        found = spool.next(0)
+        assert found is not None
+        with pytest.raises(KeyboardInterrupt):
+            spool.done(found)
+
+    with StateFolder(tmp_path, "node") as state:
+        spool = Spool(state)
+        assert (spool.latest.positions, spool.next_seq, spool.next(0)) == ({1: Position(0, 0)}, 1, None)
 
 
 def test_an_entry_of_a_newer_format_is_refused_and_kept(tmp_path: Path) -> None:
