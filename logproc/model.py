@@ -139,7 +139,7 @@ class SpanCounts:
     """Microseconds since 1970 of the earliest and the latest `timestamp` of its rows; 0 where it has none."""
     max_time: int = 0
     doubtful_time: bool = False
-    """A row of it has `doubt='time'`: its `timestamp` is `received_at`, so `min_time` cannot be trusted to find it again."""
+    """The `timestamp` of a row of it is `received_at`: read again it has another one, so `min_time` cannot be trusted to find it."""
 
 
 @dataclass(frozen=True, slots=True)

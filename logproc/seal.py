@@ -97,7 +97,7 @@ class Sealer:
             owner = owners[rows] if table != REJECTED_LINE else _owners_of(rows, owners, framed)
             number = lines[rows] if table != REJECTED_LINE else _numbers_of(rows, lines, framed)
             arrays = dict(zip(batch.schema.names, batch.columns, strict=True))
-            _settle_times(arrays, batch.num_rows, sealed_at, doubts=table == ACCESS_LOG)
+            times.replaced(_settle_times(arrays, batch.num_rows, sealed_at, doubts=table == ACCESS_LOG), owner)
             if len(cut) and table != REJECTED_LINE:
                 _doubt(arrays, np.isin(rows, cut), "partial")
             place.add(arrays, owner, number, sealed_at, weighted=table == ACCESS_LOG)
@@ -107,15 +107,13 @@ class Sealer:
                 if kept is not None:
                     left_out += np.bincount(owner[~kept], minlength=len(framed))
                     owner = owner[kept]
-                    arrays = {
-                        name: whole.column(name) for name in ("timestamp", *(["doubt"] if "doubt" in arrays else []))
-                    }
+                    arrays = {"timestamp": whole.column("timestamp")}
             fresh = _fresh(whole, sealed_at, self._keeps().get(table, 0))
             if fresh is not None:
                 left_out += np.bincount(owner[~fresh], minlength=len(framed))
                 owner = owner[fresh]
                 whole = whole.filter(pa.array(fresh))
-                arrays = {n: whole.column(n) for n in ("timestamp", *(["doubt"] if "doubt" in arrays else []))}
+                arrays = {"timestamp": whole.column("timestamp")}
             if whole.num_rows:
                 tables[table] = whole
                 times.add(arrays, owner)
@@ -231,8 +229,8 @@ def _nulls(rows: int, kind: Any) -> Column:
     return pa.nulls(rows, kind)
 
 
-def _settle_times(arrays: Arrays, rows: int, sealed_at: int, *, doubts: bool) -> None:
-    """A missing time, or one more than a day ahead, becomes the time of sealing; in `access_log` with doubt 'time'."""
+def _settle_times(arrays: Arrays, rows: int, sealed_at: int, *, doubts: bool) -> npt.NDArray[np.bool_] | None:
+    """A missing time, or one more than a day ahead, becomes the time of sealing; in `access_log` with doubt 'time'. Where that was done."""
     given = arrays.get("timestamp")
     if given is None:
         times = _nulls(rows, columns.TIMESTAMP)
@@ -241,12 +239,15 @@ def _settle_times(arrays: Arrays, rows: int, sealed_at: int, *, doubts: bool) ->
     values = times.view(pa.int64())
     limit = sealed_at + DAY_MICROSECONDS
     ahead = rows > times.null_count and int(values.drop_null().to_numpy().max()) > limit
+    replaced = None
     if times.null_count or ahead:
         wrong = pc.fill_null(pc.greater(values, pa.scalar(limit, pa.int64())), True)
         times = pc.if_else(wrong, pa.scalar(sealed_at, pa.int64()), values).cast(columns.TIMESTAMP)
+        replaced = np.asarray(wrong.to_numpy(zero_copy_only=False), bool)
         if doubts:
-            _doubt(arrays, np.asarray(wrong.to_numpy(zero_copy_only=False), bool), "time")
+            _doubt(arrays, replaced, "time")
     arrays["timestamp"] = times
+    return replaced
 
 
 def _doubt(arrays: Arrays, where: npt.NDArray[np.bool_], reason: str) -> None:
@@ -266,22 +267,21 @@ class _Times:
         self._max = np.full(spans, np.iinfo(np.int64).min)
         self._doubtful = np.zeros(spans, bool)
 
+    def replaced(self, where: npt.NDArray[np.bool_] | None, owners: Indices) -> None:
+        """Rows whose time is that of sealing, of any table: read again they have another one."""
+        if where is not None:
+            self._doubtful[owners[where]] = True
+
     def add(self, arrays: Arrays, owners: Indices) -> None:
         values = arrays["timestamp"].view(pa.int64()).to_numpy(zero_copy_only=False)
         firsts = np.flatnonzero(np.diff(owners, prepend=-1))
         owned = owners[firsts]
         self._min[owned] = np.minimum(self._min[owned], np.minimum.reduceat(values, firsts))
         self._max[owned] = np.maximum(self._max[owned], np.maximum.reduceat(values, firsts))
-        doubt = arrays.get("doubt")
-        if doubt is not None and len(doubt) > doubt.null_count:
-            doubtful = pc.equal(doubt.cast(pa.string()), pa.scalar("time"))
-            self._doubtful[owners[np.asarray(pc.fill_null(doubtful, False).to_numpy(zero_copy_only=False), bool)]] = (
-                True
-            )
 
     def of(self, span: int) -> tuple[int, int, bool]:
         if self._max[span] < self._min[span]:
-            return 0, 0, False
+            return 0, 0, bool(self._doubtful[span])
         return int(self._min[span]), int(self._max[span]), bool(self._doubtful[span])
 
 

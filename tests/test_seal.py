@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from logproc import codec
 from logproc.columns import TABLES
@@ -17,6 +18,7 @@ from logproc.model import (
     MESSAGE_LOG,
     PLAIN,
     REJECTED_LINE,
+    ROW_TABLES,
     Batch,
     Chunk,
     Parsed,
@@ -110,6 +112,16 @@ def test_times_that_cannot_be_are_replaced_and_doubted() -> None:
     assert [r["doubt"] for r in rows] == [None, "time", "time", "quotes"]
     assert [r["timestamp"] == r["received_at"] for r in rows] == [False, True, True, False]
     assert batch.spans[0].doubtful_time
+
+
+@pytest.mark.parametrize("table", ROW_TABLES)
+def test_a_span_with_a_row_that_has_the_time_of_sealing_says_so(table: str) -> None:
+    timeless = seal([framed_lines(["a", "b"])], parsed(**{table: ([0, 1], {"timestamp": times(1, None)})}))
+    cut = Framer(CRI).frame(Chunk(WEB, Span(11, 0, 33, 0, 1), b"2026-11-20T10:00:01Z stdout P a\n", last=True))
+    timeless_and_cut = seal(cut, parsed(**{table: ([0], {"timestamp": times(None)})}))
+    timed = seal([framed_lines(["a", "b"])], parsed(**{table: ([0, 1], {"timestamp": times(1, 2)})}))
+
+    assert [b.spans[0].doubtful_time for b in (timeless, timeless_and_cut, timed)] == [True, True, False]
 
 
 def test_lines_joined_from_fragments_have_the_number_of_the_last() -> None:

@@ -9,9 +9,13 @@ import pyarrow as pa
 import pytest
 
 from logproc.errors import ConfigError, StateError
+from logproc.model import Batch
+from logproc.seal import Sealer
+from logproc.testing import LineParser
 from sinks import chdb, make_sink
 from tests.batches import NOW, batch, expected, request_id, span
 from tests.chdb_store import Database
+from tests.frames import framed_lines
 
 FILE = 0xFFFF_FFFF_FFFF_FFFF
 
@@ -46,6 +50,24 @@ def test_a_batch_of_many_days_is_one_block_and_repeats_cleanly(database: Databas
 
     assert database.value("SELECT count() AS n FROM {db}.access_log") == rows.num_rows > 120
     assert database.rollup_difference() == 0
+
+
+def test_lines_without_a_time_that_are_read_again_hours_later_are_stored_once(database: Database) -> None:
+    """Nothing tells of the rows but themselves: killed between two inserts, and the state folder lost."""
+
+    def sealed(collector: str, at: int) -> Batch:
+        framed = framed_lines([f"line {i}" for i in range(10)], file_id=77)
+        return Sealer(collector, "node").seal(0, [([framed], LineParser().parse([framed.text]))], at, 100)
+
+    before, again = database.sink(), database.sink()
+    before.write(sealed("a", NOW - 3 * 3_600_000_000))
+    before.close()
+    database.command("TRUNCATE TABLE {db}.ledger")
+
+    again.write(sealed("b", NOW))
+    again.close()
+
+    assert database.stored_lines(77)["message_log"] == list(range(10))
 
 
 def test_a_folder_is_made_where_there_is_none(tmp_path: Path) -> None:
