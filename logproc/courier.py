@@ -94,7 +94,8 @@ class Courier:
             if not self._attempt(lambda: self._sink.write(batch)):
                 return
         except Rejected as error:
-            self._refused(batch, error)
+            if not self._refused(batch, error):
+                return
         else:
             self._metrics.write_seconds.observe(time.monotonic() - began)
             self._metrics.sent_batches += 1
@@ -130,8 +131,8 @@ class Courier:
                 return True
         return False
 
-    def _refused(self, batch: Batch, error: Rejected) -> None:
-        """A dead letter: the batch goes to its folder, and the ledger says that it is not stored."""
+    def _refused(self, batch: Batch, error: Rejected) -> bool:
+        """A dead letter: the batch goes to its folder, and the ledger says that it is not stored. False: stopped before the ledger did."""
         lines = sum(counts.span.lines for counts in batch.spans)
         try:
             folder = self._keeper.bury(batch, str(error))
@@ -150,6 +151,9 @@ class Courier:
         try:
             # Under another name: the batch's own token has to stay free, for the case that it is stored later.
             name = ((f"{batch.collector}/dead", batch.seq),)
-            self._attempt(lambda: self._sink.write(replace(batch, tables={LEDGER: dead}, encoded=b"", merged=name)))
+            return self._attempt(
+                lambda: self._sink.write(replace(batch, tables={LEDGER: dead}, encoded=b"", merged=name))
+            )
         except Rejected as again:
             self._say(f"error: the sink refused the ledger of these lines too: {again.message}")
+            return True

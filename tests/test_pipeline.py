@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from logproc.collector import Options, collector
-from logproc.errors import ConfigError, StateError
+from logproc.errors import ConfigError, Rejected, StateError, Unavailable
 from logproc.frames import Framer
 from logproc.metrics import Metrics
-from logproc.model import Batch, Parser, Sink, SinkLimits, Source
+from logproc.model import MESSAGE_LOG, Batch, Parser, Sink, SinkLimits, Source
 from logproc.pipeline import Pipeline
 from logproc.seal import Sealer
 from logproc.spool import Keeper, Spool, Unkept
@@ -83,6 +83,31 @@ def test_a_refused_batch_becomes_a_dead_letter_and_the_rest_goes_on(tmp_path: Pa
     assert [(r["state"], r["first_line"], r["lines"]) for r in sink.ledger()][:2] == [("stored", 0, 4), ("dead", 4, 4)]
     assert (metrics.dead_batches, metrics.dead_lines) == (1, 4)
     assert len(list((tmp_path / "s" / "dead_letter").glob("*.batch"))) == 1
+
+
+def test_a_stop_before_the_ledger_knows_of_a_dead_letter_is_made_good_at_the_next_start(tmp_path: Path) -> None:
+    class Noted(MemorySink):
+        """Takes every batch as it comes: a note is of the same collector and seq as the batch it is about."""
+
+        away = True
+
+        def write(self, batch: Batch) -> None:
+            if MESSAGE_LOG in batch.tables:
+                raise Rejected("the sink does not want this")
+            if self.away:
+                raise Unavailable("the sink is away", retry_after=0.0)
+            super().write(batch)
+
+    sink = Noted()
+    with StateFolder(tmp_path / "s", "node") as folder:
+        loop = pipeline(MemorySource.of_lines(*LINES[:2]), sink, Spool(folder), folder.collector, grace=0.5)
+        threading.Thread(target=lambda: (until(lambda: loop.metrics.dead_batches == 1), loop.stop())).start()
+        loop.run()
+    sink.away = False
+
+    run_with(tmp_path / "s", sink, MemorySource.of_lines())
+
+    assert [(r["state"], r["lines"]) for r in sink.ledger()] == [("dead", 2)]
 
 
 def test_what_the_spool_holds_is_sent_first_after_a_restart(tmp_path: Path) -> None:
