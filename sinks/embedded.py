@@ -20,7 +20,9 @@ from sinks.answers import code_of
 from sinks.connection import Connection, literal, quoted
 
 _AGAIN = re.compile(r"^(?:Code: \d+\. DB::Exception: )+(?=Code: \d+\. DB::Exception: )")
-_VERSION = re.compile(r"\s*\(version [^()]*\)\.?(?=\s*\([A-Z_]+\)\s*$|\s*$)")
+_VERSION = re.compile(r"(?<!\s)\s*\(version [^()]*\)\.?(?=\s*\([A-Z_]+\)\s*$|\s*$)")
+_LONGEST = 16 << 10
+"""Characters of an error: `throwIf` says whatever a client wants, at any length."""
 _OUR_FILE = re.compile(r":?\s*\(in file/uri /proc/self/fd/\d+\)|/proc/self/fd/\d+")
 
 
@@ -96,6 +98,12 @@ class Embedded:
             )
             raise QueryError(message, code=error.code) from error
         return bytes(said.bytes()).decode("utf-8", "replace")
+
+    def formatted(self, sql: str) -> str:
+        """The statement as the engine writes it."""
+        with self._lock:
+            said = _asked(self._reading, f"SELECT formatQuerySingleLine({literal(sql)})", "TSVRaw", {})
+        return bytes(said.bytes()).decode("utf-8", "replace").removesuffix("\n")
 
     def names(self, sql: str) -> frozenset[str]:
         """The one column of a query of our own."""
@@ -189,7 +197,10 @@ def _asked(connection: Any, sql: str, format: str, parameters: Mapping[str, str]
 
 def refusal(error: BaseException) -> QueryError:
     """The engine's error as a server would send it: with the code once, without our files and the version."""
-    text = _OUR_FILE.sub("", _VERSION.sub("", _AGAIN.sub("", str(error).strip())))
+    text = str(error).strip()
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST // 2]} ... {text[-_LONGEST // 2 :]}"
+    text = _OUR_FILE.sub("", _VERSION.sub("", _AGAIN.sub("", text)))
     text = re.sub(r"(\([A-Z][A-Z0-9_]+\))\.?\s*\1$", r"\1", text)
     text = re.sub(r"^Code: \d+\. (?:DB::)?Exception: ", "", text)
     return QueryError(text, code=code_of(error) or 1002)

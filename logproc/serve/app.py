@@ -19,7 +19,7 @@ from logproc.serve.body import IN_MEMORY, Body
 from logproc.serve.compression import Compressor, Decompressor, chosen, compressor
 from logproc.serve.engine import Kind, Outcome, Session
 from logproc.serve.guard import ACCESS_DENIED, Guard
-from logproc.serve.parameters import Parameters, read_parameters, settings_for
+from logproc.serve.parameters import INTERPRETING, Parameters, read_parameters, settings_for
 from logproc.serve.queries import CANCELLED, Queries, Result, new_mark
 from logproc.serve.statements import SYNTAX_ERROR, Insert, Query, read
 from logproc.serve.users import User, Users
@@ -28,6 +28,8 @@ DEFAULT_FORMAT = "TabSeparated"
 ENGINE_DEFAULT = "default"
 
 _MAX_SQL = 1 << 20
+_MAX_VALUES = 256 << 10
+"""Expressions in VALUES are computed up to this size of the data; beyond it they have to be literals."""
 _HEAD = 64 << 10
 """Results up to this size are sent whole, with the right status; of larger ones an error comes at their end."""
 _WHOLE = 16 << 20
@@ -158,7 +160,7 @@ class Front:
     # What is done
 
     def _session(self, user: User, parameters: Parameters, *, inserting: bool = False) -> Session:
-        settings, readonly = settings_for(user, parameters.settings)
+        settings, readonly = settings_for(user, parameters.settings, self._guard.text_settings)
         own = self._engine.database
         # The engine's own `default` is also the files of the machine; to clients it is the store's database.
         database = own if parameters.database in {"", ENGINE_DEFAULT} else parameters.database
@@ -211,12 +213,25 @@ class Front:
         parameters = request.parameters
         assert parameters is not None  # noqa: S101
         session = self._session(user, parameters, inserting=True)
-        changes = request.scope["method"] == "POST" and not settings_for(user, parameters.settings)[1]
+        changes = (
+            request.scope["method"] == "POST"
+            and not settings_for(user, parameters.settings, self._guard.text_settings)[1]
+        )
         await asyncio.to_thread(self._guard.check, insert.sql, parameters.values, user.may, changes=changes)
+        if insert.format.lower() == "values" and not body.spilled:
+            session = await self._computing(session, _values(body, insert, parameters.query))
         if not body.spilled:
             _spill(body, insert, parameters.query)
         outcome = await self._queries.command(insert.reading(body.path()), session, parameters.values, insert=True)
         await self._send_whole(request, b"", outcome)
+
+    async def _computing(self, session: Session, data: bytes) -> Session:
+        """The session, with leave to compute what stands in VALUES where that is harmless; literals need none."""
+        if len(data) > _MAX_VALUES or not await asyncio.to_thread(
+            self._guard.harmless_values, data.decode("utf-8", "replace")
+        ):
+            return session
+        return replace(session, settings={**session.settings, **INTERPRETING})
 
     # What is answered
 
@@ -368,6 +383,13 @@ def _statement_in_body(body: Body) -> Query | Insert | None:
     if body.size > IN_MEMORY:
         _spill(body, statement, "")
     return statement
+
+
+def _values(body: Body, insert: Insert, query: str) -> bytes:
+    """The data of an INSERT that is in memory, as far as it has to be looked at."""
+    if insert.data < 0:
+        return body.head(_MAX_VALUES - insert.data + 1)[-insert.data :]
+    return query[insert.data :].encode() + body.head(_MAX_VALUES + 1)
 
 
 def _spill(body: Body, insert: Insert, query: str) -> None:

@@ -61,6 +61,10 @@ class Engine(Protocol):
         """The syntax tree of one statement that was classified, a node a line, indented by its depth."""
         ...
 
+    def formatted(self, sql: str) -> str:
+        """The statement as the engine writes it: without comments, every text and name quoted in the same way."""
+        ...
+
     def names(self, sql: str) -> frozenset[str]:
         """The one column of a query of our own."""
         ...

@@ -8,35 +8,26 @@ not of what is known to be bad: what a new engine brings is refused until somebo
 
 from __future__ import annotations
 
-import itertools
 import re
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import NoReturn
 
 from logproc.errors import QueryError
+from logproc.serve import words
 from logproc.serve.engine import Engine, Kind
-from logproc.serve.statements import SYNTAX_ERROR, Token, tokens
+from logproc.serve.statements import SYNTAX_ERROR
+from logproc.serve.words import ACCESS_DENIED, ENGINE_OWN, refuse
 
-ACCESS_DENIED = 497
-READONLY = 164
+__all__ = ["ACCESS_DENIED", "Guard", "Permissions"]
+
+READONLY, UNKNOWN_FUNCTION = 164, 46
 
 TABLE_FUNCTIONS = frozenset({
     "numbers", "numbers_mt", "zeros", "zeros_mt", "primes", "generateseries", "generate_series", "values", "sqlstandardvalues", "view", "null", "format",
 })  # fmt: skip
 """Those that make rows of nothing but their arguments."""
-
-_FUNCTIONS_DENIED = re.compile(
-    r"""file | filesystem.* | (try)?dict(get|has|isin).* | joinget.* | ai.* | sleep.* | region.* | hascolumnintable | .*zookeeper.* | reversedns.*
-    | getmacro | getserverport | tcpport | getserversetting | serveruuid | getclienthttpheader | catboost.* | addressto.* | demangle | symbol.*
-    | evalmlmethod | modelevaluate | trap | buildid | fuzz.* | initialquery.* | initial_query.* | showcertificate | gethttp.* | python | executable
-    | eval | loop | remote.* | url | input | dictionary | __getscalar | __applyfilter | .*profiles | getoskernelversion | mergetree.*
-    | chdb | structureto.* | naivebayes.* | transactio.* | pg_get_userbyid""",
-    re.VERBOSE,
-)
-"""Lower-case names of functions that reach beyond their arguments and the rows: files, other tables by name, other machines, the process."""
 
 _COMBINATOR = re.compile(r"(SimpleState|State|Merge|MergeState|If|Array|Map|ForEach|Distinct|OrDefault|OrNull|Resample|ArgMin|ArgMax|Null|Tuple)$", re.IGNORECASE)  # fmt: skip
 _UNLISTED = frozenset(
@@ -61,9 +52,9 @@ SYSTEM_TABLES = frozenset({
     "one", "numbers", "numbers_mt", "zeros", "zeros_mt", "primes", "databases", "tables", "columns", "functions", "formats", "settings",
     "table_functions", "table_engines", "data_type_families", "aggregate_function_combinators", "collations", "time_zones", "keywords", "build_options", "licenses",
     "contributors", "parts", "parts_columns", "merges", "mutations", "metrics", "events", "asynchronous_metrics", "data_skipping_indices", "projections",
-    "database_engines", "codecs", "unicode", "completions", "tokenizers", "documentation", "data_skipping_index_types", "disk_types",
+    "database_engines", "codecs", "unicode", "tokenizers", "documentation", "data_skipping_index_types", "disk_types",
 })  # fmt: skip
-"""What a read-only user may see of the engine: no other client's SQL, no secrets, no paths of the machine."""
+"""What a read-only user may see of the engine: no other client's SQL, no secrets."""
 
 VISIBLE_BY = {"tables": "database", "columns": "database", "databases": "name", "parts": "database", "parts_columns": "database",
               "merges": "database", "mutations": "database", "data_skipping_indices": "database", "projections": "database"}  # fmt: skip
@@ -84,18 +75,13 @@ _WRITES = _READS | {
     "UndropQuery", "ShowProcesslistQuery", "KillQueryQuery",
 }  # fmt: skip
 
-UNSAFE_SETTINGS = re.compile(
-    r"""(output_)?format_schema\w* | format_template_\w+ | (s3|azure|hdfs|iceberg|ai|url|delta_lake|object_storage|hive|named_collection|backup|restore)_\w+ | allow_introspection_functions
-    | \w*_path | \w*disk\w* | storage_policy_override | engine_file_\w+ | user_files\w* | allow_ddl | readonly | profile | dialect | allow_experimental_(prql|kusto|polyglot)_dialect""",
-    re.VERBOSE,
-)
-"""What nobody may set over HTTP: files of the machine, other machines, another SQL, and what the guard stands on."""
+_UNTOUCHED = frozenset({*ENGINE_OWN, "system", "information_schema"})
+"""Databases of the engine's own, which nobody may change."""
 
 _NODE = re.compile(r"( *)(\S.*?)(?: \(children (\d+)\))?\Z", re.DOTALL)
-_ENGINE_OWN = ("default",)
-"""The engine's own database: there a table's name is also looked for among the files of the machine."""
-
 _REMEMBERED = 1000
+_MOST_NODES = 100_000
+"""Of a tree; the engine runs none with more than 50,000 elements, but prints one of any size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +103,11 @@ class Node:
 
     def walk(self) -> Iterator[Node]:
         """This node and all under it."""
-        yield self
-        for child in self.children:
-            yield from child.walk()
+        left = [self]
+        while left:
+            node = left.pop()
+            yield node
+            left.extend(reversed(node.children))
 
 
 def tree(text: str) -> Node:
@@ -127,15 +115,17 @@ def tree(text: str) -> Node:
 
     Names in it can hold line breaks, and so lines that look like nodes; the numbers of children tell.
     """
+    if text.count("\n") > _MOST_NODES:
+        raise QueryError(f"AST is too big: more than {_MOST_NODES} nodes", code=168)
     root = Node("", "", None)
     at, promised = [root], [1]
     for line in text.rstrip("\n").split("\n"):
         found = _NODE.match(line)
         if found is None:
-            _refuse("a name with a line break")
+            refuse("a name with a line break")
         depth = len(found[1]) + 1
         if depth > len(at):
-            _refuse("a name with a line break")
+            refuse("a name with a line break")
         _complete(at[depth:], promised[depth:])
         del at[depth:], promised[depth:]
         label, _, rest = found[2].partition(" ")
@@ -149,7 +139,7 @@ def tree(text: str) -> Node:
 
 def _complete(nodes: list[Node], promised: list[int]) -> None:
     if any(len(node.children) != count for node, count in zip(nodes, promised, strict=True)):
-        _refuse("a name with a line break")
+        refuse("a name with a line break")
 
 
 class Guard:
@@ -164,6 +154,7 @@ class Guard:
             frozenset(name.lower() for name in engine.names("SELECT name FROM system.table_functions"))
             - TABLE_FUNCTIONS
         )
+        self.text_settings = engine.names(words.TEXT_SETTINGS)
         self._harmless: OrderedDict[tuple[object, ...], Kind] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -182,6 +173,22 @@ class Guard:
                     self._harmless.popitem(last=False)
         return kind
 
+    def harmless_values(self, data: str) -> bool:
+        """The data of an INSERT ... VALUES can be computed; False where they cannot be read as SQL. Raises QueryError for what is not allowed.
+
+        The engine computes them like any expression, with `file('/etc/passwd')` among them, and its tree of the INSERT ends before them.
+        """
+        sql = f"SELECT {data}"
+        try:
+            if self._engine.classify(sql) != (Kind.READ_ONLY, 1):
+                return False
+            self._check(sql, {}, Permissions(readonly=True), changes=False)
+        except QueryError as error:
+            if error.code in {ACCESS_DENIED, UNKNOWN_FUNCTION}:
+                raise
+            return False
+        return True
+
     def _check(self, sql: str, parameters: Mapping[str, str], may: Permissions, *, changes: bool) -> Kind:
         kind, count = self._engine.classify(sql)
         if count > 1:
@@ -191,27 +198,30 @@ class Guard:
             # The engine says what it cannot read, and nothing runs.
             self._engine.syntax(sql, parameters)
             raise QueryError("Syntax error: this is no statement that the server can check", code=SYNTAX_ERROR)
-        _refuse_words(sql)
         root = tree(self._engine.syntax(sql, parameters))
         if root.label == "Set":
-            _refuse(
+            refuse(
                 "SET",
                 "it needs a session, and requests share none: send settings in the URL, or as SETTINGS of the statement",
             )
         if root.label == "UseQuery":
-            _refuse("USE", "it needs a session, and requests share none: send `database` in the URL")
+            refuse("USE", "it needs a session, and requests share none: send `database` in the URL")
         if readonly and (kind is not Kind.READ_ONLY or root.label not in _READS):
             how = "" if may.readonly else ". Use method POST for what changes something"
             raise QueryError(f"Cannot execute query in readonly mode{how}", code=READONLY)
         if root.label not in _WRITES:
-            _refuse(f"a statement of this kind ({root.label})")
+            refuse(f"a statement of this kind ({root.label})")
         if root.label == "Explain" and root.text.startswith("EXPLAIN TABLE OVERRIDE"):
-            _refuse("EXPLAIN TABLE OVERRIDE")
+            refuse("EXPLAIN TABLE OVERRIDE")
         if root.label == "CreateQuery" and re.match(r"\s*CREATE\s+(OR\s+REPLACE\s+)?TEMPORARY\b", sql, re.IGNORECASE):
-            _refuse("a temporary table", "it needs a session, and requests share none")
+            refuse("a temporary table", "it needs a session, and requests share none")
         defining = root.label in {"CreateQuery", "AlterQuery"}
+        applying = False
         for node in root.walk():
+            applying = applying or node.label == "ColumnsApplyTransformer"
             self._check_node(node, may, readonly=readonly, defining=defining)
+        showing = root.label.startswith("Show")
+        words.check(self._engine.formatted(sql), self.text_settings, showing=showing, applying=applying)
         return kind
 
     def _check_node(self, node: Node, may: Permissions, *, readonly: bool, defining: bool) -> None:
@@ -220,19 +230,30 @@ class Guard:
             self._check_function(node, defining=defining)
         elif label in {"TableIdentifier", "Identifier"}:
             _check_name(node, may, readonly=readonly)
+            if (
+                label == "Identifier"
+                and words.FUNCTIONS_DENIED.fullmatch(node.text.lower())
+                and self._known(node.text.lower())
+                and _in_expression(node)
+            ):
+                refuse(
+                    f"the name {node.text}",
+                    "it is a function too, which arrayMap and its like would call; write TABLE.NAME for a column",
+                )
         elif label == "Set" and may.readonly and node.parent is not None:
             raise QueryError("Cannot modify settings in readonly mode: SETTINGS is not allowed", code=READONLY)
         elif label in {"Dictionary", "FunctionWithKeyValueArguments"}:
-            _refuse("a dictionary")
+            refuse("a dictionary")
         elif label == "AlterCommand" and re.match(r"(ATTACH|FETCH|FREEZE|UNFREEZE|MOVE|REPLACE)_", node.text):
-            _refuse(f"ALTER ... {node.text.replace('_', ' ')}")
+            refuse(f"ALTER ... {node.text.replace('_', ' ')}")
         elif (
             label
             in {"ShowCreateTableQuery", "ExistsTableQuery", "ShowCreateViewQuery", "ExistsViewQuery", "CheckQuery"}
-            and node.children
+            and len(node.children) > 1
         ):
-            if len(node.children) > 1:
-                _check_database(node.children[0].text, node.children[1].text, may, readonly=readonly)
+            _check_database(node.children[0].text, node.children[1].text, may, readonly=readonly)
+        elif label in {"ShowCreateDatabaseQuery", "ExistsDatabaseQuery"} and node.children:
+            _check_database(node.children[0].text, "", may, readonly=readonly)
         elif label in {
             "InsertQuery",
             "CreateQuery",
@@ -244,6 +265,8 @@ class Guard:
             "DeleteQuery",
             "UpdateQuery",
             "UndropQuery",
+            "Rename",
+            "RenameQuery",
         }:
             _check_target(node)
 
@@ -253,19 +276,21 @@ class Guard:
         above = f"{parent} {node.parent.text}".strip() if node.parent else ""
         if parent == "TableExpression" or parent in {"InsertQuery", "CreateQuery"}:
             if name not in TABLE_FUNCTIONS and not (parent == "TableExpression" and self._is_view(node.text)):
-                _refuse(f"the table function {node.text}")
+                refuse(f"the table function {node.text}")
             return
         if above.startswith("Storage definition") and node is _engine_of(node.parent):
             if name not in _ENGINES:
-                _refuse(f"the engine {node.text}")
+                refuse(f"the engine {node.text}")
             return
-        if _FUNCTIONS_DENIED.fullmatch(name) or (
+        if words.FUNCTIONS_DENIED.fullmatch(name) or (
             defining and name in self._other_tables and name not in self._functions
         ):
-            _refuse(f"the function {node.text}")
+            refuse(f"the function {node.text}")
         if not defining and not self._known(name):
             # Either it does not exist, or it is one that somebody defined: what that does is not in this tree.
-            raise QueryError(f"Function with name `{node.text}` does not exist, or is not allowed here", code=46)
+            raise QueryError(
+                f"Function with name `{node.text}` does not exist, or is not allowed here", code=UNKNOWN_FUNCTION
+            )
 
     def _is_view(self, name: str) -> bool:
         """A view with parameters is asked like a function: `hop_between(since = ...)`. Only the store's own count."""
@@ -300,9 +325,19 @@ def _check_name(node: Node, may: Permissions, *, readonly: bool) -> None:
         node.label == "TableIdentifier"
         or _after_in(node)
         or (database.lower() == "system" and name.split(".")[0] not in SYSTEM_TABLES and readonly)
-        or database in _ENGINE_OWN
+        or database in ENGINE_OWN
     ):
         _check_database(database, name, may, readonly=readonly)
+
+
+def _in_expression(node: Node) -> bool:
+    """It is computed with, and not a column that is named to be made or written to."""
+    above = node.parent
+    while above is not None:
+        if above.label in {"SelectQuery", "Function"}:
+            return True
+        above = above.parent
+    return False
 
 
 def _after_in(node: Node) -> bool:
@@ -320,8 +355,8 @@ def _after_in(node: Node) -> bool:
 
 
 def _check_database(database: str, table: str, may: Permissions, *, readonly: bool) -> None:
-    if database in _ENGINE_OWN:
-        _refuse(
+    if database in ENGINE_OWN:
+        refuse(
             f"the database {database}",
             "its tables are also the files of the machine; `logproc` is the store's own, and any other can be made",
         )
@@ -331,46 +366,13 @@ def _check_database(database: str, table: str, may: Permissions, *, readonly: bo
         return
     if database == "system":
         if may.readonly and table.split(".", maxsplit=1)[0] not in SYSTEM_TABLES:
-            _refuse(f"the table system.{table}")
+            refuse(f"the table system.{table}")
     elif may.databases and database not in may.databases:
-        _refuse(f"the database {database}")
+        refuse(f"the database {database}")
 
 
 def _check_target(node: Node) -> None:
-    names = [child.text for child in node.children if child.label == "Identifier"]
-    for name in names[:-1]:
-        if name in _ENGINE_OWN:
-            _check_database(name, names[-1], Permissions(), readonly=False)
-
-
-def _refuse_words(sql: str) -> None:
-    """What a syntax tree does not show: names of settings and of clusters, files to write and to read."""
-    found = list(tokens(sql))
-    for here, after in itertools.pairwise(found):
-        if (here.word, after.word) in {("INTO", "OUTFILE"), ("FROM", "INFILE")}:
-            _refuse(f"{here.word} {after.word}", "files of the server are not a client's")
-        if (here.word, after.word) == ("ON", "CLUSTER"):
-            _refuse("ON CLUSTER")
-        # Not every place of a table is in the tree (CREATE TABLE x AS default.y).
-        name = here.text.strip('`"“”')
-        if after.text == "." and here.kind in {"word", "text"} and (name in _ENGINE_OWN or "\\" in name):
-            _check_database(_ENGINE_OWN[0], "", Permissions(), readonly=False)
-    for place, token in enumerate(found):
-        if token.word in {"SETTINGS", "SETTING"}:
-            for setting in _settings(found, place):
-                if setting.kind == "text" or UNSAFE_SETTINGS.fullmatch(setting.text.lower()):
-                    _refuse(f"the setting {setting.text}")
-
-
-def _settings(found: Sequence[Token], place: int) -> Iterator[Token]:
-    """The names that follow SETTINGS: each before a `=`, and behind SETTINGS or a comma."""
-    depth = found[place].depth
-    for before, name, sign in zip(found[place:], found[place + 1 :], found[place + 2 :], strict=False):
-        if name.depth < depth:
-            return
-        if name.depth == depth and sign.text == "=" and (before is found[place] or before.text == ","):
-            yield name
-
-
-def _refuse(what: str, why: str = "") -> NoReturn:
-    raise QueryError(f"Not enough privileges: {what} is not allowed here{why and f': {why}'}", code=ACCESS_DENIED)
+    """Whole databases of the engine's own cannot be changed either: without `system` nothing can be asked any more."""
+    for child in node.children:
+        if child.label == "Identifier" and child.text.lower() in _UNTOUCHED:
+            refuse(f"{node.label.removesuffix('Query').upper()} of the database {child.text}", "it is the engine's own")

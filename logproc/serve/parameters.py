@@ -6,13 +6,13 @@ import base64
 import binascii
 import re
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from logproc.errors import QueryError
-from logproc.serve.guard import UNSAFE_SETTINGS
 from logproc.serve.users import DEFAULT, WRONG_PASSWORD, Limits, User
+from logproc.serve.words import unsafe_setting
 
 READONLY, BAD_ARGUMENTS, NOT_IMPLEMENTED, UNKNOWN_SETTING = 164, 36, 48, 115
 
@@ -48,7 +48,16 @@ DEFAULT_SETTINGS: Mapping[str, str] = {
     "result_overflow_mode": "throw",
     "timeout_overflow_mode": "throw",
     "deduplicate_blocks_in_dependent_materialized_views": "1",
+    # The expressions in VALUES would be computed without anybody having looked at them; see Guard.harmless_values.
+    "input_format_values_interpret_expressions": "0",
+    "input_format_values_deduce_templates_of_expressions": "0",
 }
+
+INTERPRETING = {
+    "input_format_values_interpret_expressions": "1",
+    "input_format_values_deduce_templates_of_expressions": "1",
+}
+"""For VALUES that were looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +122,11 @@ def _credentials(given: Mapping[str, str], headers: Mapping[str, str]) -> tuple[
     return given.get("user") or DEFAULT, given.get("password", "")
 
 
-def settings_for(user: User, asked: Mapping[str, str]) -> tuple[dict[str, str], bool]:
-    """The settings of this user's statement, and whether it asked to be read-only. Raises QueryError for what may not be set."""
+def settings_for(user: User, asked: Mapping[str, str], texts: Set[str]) -> tuple[dict[str, str], bool]:
+    """The settings of this user's statement, and whether it asked to be read-only. Raises QueryError for what may not be set.
+
+    `texts`: the engine's settings that are a text.
+    """
     made = {**DEFAULT_SETTINGS, **user.limits.settings()}
     readonly = False
     for name, value in asked.items():
@@ -124,7 +136,7 @@ def settings_for(user: User, asked: Mapping[str, str]) -> tuple[dict[str, str], 
             readonly = True
         elif name in _LIMITS:
             made[name] = _smaller(name, value, user.limits)
-        elif UNSAFE_SETTINGS.fullmatch(name) or (user.may.readonly and not SAFE_SETTINGS.fullmatch(name)):
+        elif unsafe_setting(name, texts) or (user.may.readonly and not SAFE_SETTINGS.fullmatch(name)):
             raise QueryError(
                 f"Cannot modify '{name}' setting in readonly mode"
                 if user.may.readonly

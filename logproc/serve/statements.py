@@ -15,21 +15,26 @@ from logproc.errors import QueryError
 
 SYNTAX_ERROR = 62
 
+# As the engine's own lexer has them (`SELECT tokenizeQuery(...)` shows it): what it takes for a comment and is none here would hide the rest.
 _TOKEN = re.compile(
     r"""
-      (?P<blank>\s+|--[^\n]*(?:\n|\Z)|\#[!\ ][^\n]*(?:\n|\Z)|/\*.*?\*/)
-    | (?P<text>'(?:[^'\\]|\\.|'')*'|"(?:[^"\\]|\\.|"")*"|`(?:[^`\\]|\\.|``)*`|‘[^’]*’|“[^”]*”|\$(?P<tag>\w*)\$.*?\$(?P=tag)\$)
-    | (?P<word>[A-Za-z_][\w$]*)
-    | (?P<number>[0-9][\w.]*)
+      (?P<blank>[\s\ufeff]+|--[^\n]*|//[^\n]*|\#[!\ ][^\n]*)
+    | (?P<comment>/\*)
+    | (?P<text>'(?:[^'\\]|\\.|'')*+'|"(?:[^"\\]|\\.|"")*+"|`(?:[^`\\]|\\.|``)*+`|‘[^’]*’|“[^”]*”)
+    | (?P<open>['"`‘“])
+    | (?P<heredoc>\$[A-Za-z0-9_]*\$)
+    | (?P<word>[A-Za-z_][A-Za-z0-9_$]*|\$[A-Za-z0-9_$]+)
+    | (?P<number>[0-9][A-Za-z0-9_.]*)
     | (?P<sign>.)
     """,
     re.VERBOSE | re.DOTALL,
 )
+_COMMENT_ENDS = re.compile(r"/\*|\*/")
 
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """One token with its place; `depth` counts the brackets around it."""
+    """One token with its place; `depth` counts the brackets around it. One of the kind `open` is not closed and reaches to the end."""
 
     kind: str
     text: str
@@ -45,16 +50,36 @@ class Token:
 
 def tokens(sql: str) -> Iterator[Token]:
     """The tokens without blanks and comments, one by one: binary data may follow the last that is asked for."""
-    depth = 0
-    for found in _TOKEN.finditer(sql):
-        kind = found.lastgroup or ""
-        kind = "text" if kind == "tag" else kind
-        if kind == "blank":
+    depth = place = 0
+    while found := _TOKEN.match(sql, place):
+        kind, start = found.lastgroup or "", place
+        place = found.end()
+        if kind == "comment":
+            place = _comment_end(sql, place)
+        elif kind == "heredoc":
+            end = sql.find(found[0], place)
+            place = end + len(found[0]) if end >= 0 else -1
+            kind = "text"
+        if kind == "open" or place < 0:
+            # To look for an end again after each such sign would take the square of the length.
+            yield Token("open", sql[start:], start, len(sql), depth)
+            return
+        if kind in {"blank", "comment"}:
             continue
-        text = found[0]
+        text = sql[start:place]
         depth -= text in ")]}"
-        yield Token(kind, text, found.start(), found.end(), depth)
+        yield Token(kind, text, start, place, depth)
         depth += text in "([{"
+
+
+def _comment_end(sql: str, place: int) -> int:
+    """Behind a comment whose begin is before `place`, -1 where it is not closed; the engine lets one stand in another."""
+    inside = 1
+    for found in _COMMENT_ENDS.finditer(sql, place):
+        inside += 1 if found[0] == "/*" else -1
+        if not inside:
+            return found.end()
+    return -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +129,11 @@ def _query(text: str) -> Query:
         found.pop()
     if not found:
         raise QueryError("Empty query", code=SYNTAX_ERROR)
+    if found[-1].kind == "open":
+        raise QueryError(
+            f"Syntax error: what begins with {found[-1].text[:20]!r} at position {found[-1].start + 1} is not closed",
+            code=SYNTAX_ERROR,
+        )
     for here, after in itertools.pairwise(found):
         if (here.word, after.word) in {("INTO", "OUTFILE"), ("FROM", "INFILE")}:
             raise QueryError(

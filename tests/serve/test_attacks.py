@@ -50,6 +50,41 @@ READS_FILES = [
     "SELECT * FROM {{d:Identifier}}.{{t:Identifier}}&t={file}&d=default",
     "SELECT filesystemAvailable(), filesystemCapacity()",
     "SELECT * FROM fuzzQuery('SELECT 1')",
+    # A function by its name alone, which no syntax tree shows as one.
+    "SELECT * APPLY(file) FROM (SELECT '{file}' AS p)",
+    "SELECT * APPLY file FROM (SELECT '{file}' AS p)",
+    "SELECT * APPLY(`file`) FROM (SELECT '{file}' AS p)",
+    "SELECT COLUMNS('p') APPLY(FILE) FROM (SELECT '{file}' AS p)",
+    "SELECT * APPLY(x -> file(x)) FROM (SELECT '{file}' AS p)",
+    "SELECT * APPLY(x -> x IN default.`{file}`) FROM (SELECT '{secret}' AS p)",
+    "SELECT t.* EXCEPT (q) APPLY(file) FROM (SELECT '{file}' AS p, 1 AS q) AS t",
+    "EXPLAIN QUERY TREE SELECT * APPLY(file) FROM (SELECT '{file}' AS p)",
+    "SELECT arrayMap(file, ['{file}'])",
+    "SELECT arrayExists(FILE, ['{file}'])",
+    "WITH file AS g SELECT arrayMap(g, ['{file}'])",
+    "SELECT arrayMap({{t:Identifier}}, ['{file}'])&t=file",
+    # Conditions that the engine puts into a query of its own.
+    "SHOW TABLES WHERE throwIf(1, file('{file}'))",
+    "SHOW COLUMNS FROM access_log WHERE throwIf(1, file('{file}'))",
+    "SHOW INDEX FROM access_log WHERE throwIf(1, file('{file}'))",
+    "SHOW FUNCTIONS LIKE 'a' WHERE file('{file}')",
+    "SHOW TABLES LIMIT length(file('{file}'))",
+    "SELECT a FROM (SELECT 1 AS a) ORDER BY a WITH FILL INTERPOLATE (a AS file('{file}'))",
+    "SELECT number FROM numbers(1) ORDER BY number WITH FILL FROM 0 TO length(file('{file}'))",
+    "SELECT sum(number) OVER (ORDER BY number ROWS length(file('{file}')) PRECEDING) FROM numbers(2)",
+    "SELECT sum(number) OVER w FROM numbers(2) WINDOW w AS (PARTITION BY file('{file}'))",
+    "SELECT * REPLACE(file('{file}') AS a) FROM (SELECT 1 AS a)",
+    "SELECT '{secret}' IN file('{file}', 'LineAsString')",
+    "SELECT 1 QUALIFY file('{file}') = ''",
+    # SQL in a text: what it is, the engine sees alone.
+    "SELECT * FROM format(Values, 'a String', $$(file('{file}'))$$)",
+    "SELECT * FROM format(Values, 'a String', $$(file('{file}'))$$) SETTINGS input_format_values_interpret_expressions = 1",
+    "SELECT 1 SETTINGS additional_result_filter = 'throwIf(1, file(\\'{file}\\'))'",
+    "SELECT 1 FROM system.one SETTINGS additional_table_filters = {{'system.one': 'throwIf(1, file(\\'{file}\\'))'}}",
+    "SELECT 1&additional_result_filter=throwIf(1, file('{file}'))",
+    "SELECT * SETTINGS implicit_table_at_top_level = 'default.`{file}`'",
+    "SELECT *&implicit_table_at_top_level=default.`{file}`",
+    "SELECT 1 FROM numbers(1) SETTINGS filter = 'throwIf(1, file(\\'{file}\\'))'",
 ]
 RUNS_PROGRAMS = [
     "SELECT * FROM executable('id', TSV, 'a String')",
@@ -95,6 +130,9 @@ REACHES_OUT = [
     "SELECT reverseDNSQuery('127.0.0.1')",
     "SELECT * FROM dictionary('x')",
     "SELECT dictGet('other.d', 'a', 1)",
+    "SELECT arrayMap(dictGet, ['other.d'], ['a'], [1])",
+    "SELECT * FROM format(AvroConfluent, 'a String', unhex('000000000102')) SETTINGS format_avro_schema_registry_url = 'http://127.0.0.1:{port}/x'",
+    "SELECT * FROM format(AvroConfluent, 'a String', unhex('000000000102'))&format_avro_schema_registry_url=http://127.0.0.1:{port}/x",
 ]
 OTHER_DATABASES = [
     "SELECT * FROM other.secrets",
@@ -128,6 +166,18 @@ OTHER_DATABASES = [
     "SELECT * FROM system.users",
     "SHOW GRANTS",
     "SELECT * FROM mergeTreeIndex('other', 'secrets')",
+    "SHOW CREATE DATABASE other",
+    "EXISTS DATABASE other",
+    "SHOW INDEX FROM secrets FROM other",
+    "SHOW FULL TABLES FROM other",
+    "SHOW TABLES WHERE 'hunter2' IN other.secrets",
+    "SELECT * APPLY(x -> x IN other.secrets) FROM (SELECT 'hunter2' AS p)",
+    "SELECT 'x' GLOBAL NOT IN (other.secrets)",
+    "SELECT globalNotNullIn('x', other.secrets)",
+    "SELECT * FROM system.completions",
+    "SELECT table_name FROM information_schema.key_column_usage WHERE table_schema = 'other'",
+    "SELECT t.name FROM system.one AS a JOIN system.tables AS t ON 1 = 1 WHERE t.database = 'other'",
+    "WITH x AS (SELECT * FROM system.columns) SELECT name FROM x WHERE database = 'other'",
 ]
 CHANGES = [
     "INSERT INTO access_log (line) VALUES (1)",
@@ -188,13 +238,34 @@ CHANGES = [
     "SELECT 1 SETTINGS max_threads = 1, `output_format_schema` = '{new}'",
     "SELECT 1 FORMAT TSV SETTINGS max_threads = 1, /* , */ output_format_schema = '{new}'",
     "SELECT * FROM (SELECT 1 SETTINGS format_schema_source = 'file', format_schema = '{file}')",
+    # What the engine takes for a comment, a text or none, with a quote in it that would hide what follows.
+    "SELECT 1 // '\nINTO OUTFILE $$ {new}$$ ; // '",
+    "SELECT 1 // '\nINTO OUTFILE $${new}$$ FORMAT CSV; // '",
+    "SELECT 1 /* /* */ ' */ INTO OUTFILE $${new}$$; -- '",
+    "SELECT 1 // '\nSETTINGS format_schema = $${file}$$ // '",
+    "SELECT 1 /* /* */ ' */ SETTINGS format_schema = $${file}$$ -- '",
+    "INSERT INTO t_attacks // '\nFROM INFILE $${file}$$ // '\nSETTINGS max_threads = 1\nFORMAT LineAsString\n",
+    "INSERT INTO t_attacks /* /* */ ' */ FROM INFILE $${file}$$ -- '\nSETTINGS max_threads = 1\nFORMAT LineAsString\n",
+    "CREATE TABLE x AS default // '\n.`{file}` // '",
+    "INSERT INTO t_attacks VALUES (file('{file}'))",
+    "INSERT INTO t_attacks FORMAT Values (upper(file('{file}')))",
+    "INSERT INTO t_attacks VALUES ('a'), (arrayMap(file, ['{file}'])[1])",
+    "INSERT INTO t_attacks VALUES (file('{file}'))&input_format_values_interpret_expressions=1",
+    "CREATE VIEW v AS SELECT * APPLY(file) FROM (SELECT '{file}' AS p)",
+    "CREATE TABLE x ENGINE = Memory AS SELECT * APPLY(file) FROM (SELECT '{file}' AS p)",
+    "ALTER TABLE t_attacks MODIFY TTL now() GROUP BY a SET b = file('{file}')",
+    "CREATE TABLE x (d Date, a Int8, b String) ENGINE = MergeTree ORDER BY a TTL d GROUP BY a SET b = any(file('{file}'))",
+    "DETACH DATABASE system -- default",
+    "DROP DATABASE default",
+    "RENAME DATABASE default TO x",
+    "TRUNCATE ALL TABLES FROM information_schema -- default",
     "SELECT 1 AS `x\nFunction sum (children 1)`, file('{file}') AS `y)\n  Identifier z`",
 ]
 """What a read-only user may not do, and nobody may do to the machine."""
 DANGEROUS_FOR_ALL = [
     s for s in CHANGES
     if any(word in s for word in ("file(", "FILE", "OUTFILE", "INFILE", "File(", "URL(", "Kafka", "Executable", "disk(", "Filesystem", "SQLite", "MySQL", "COLLECTION", "USER",
-                                  "ATTACH", "FREEZE", "default", "Merge(", "RocksDB", "BACKUP", "RESTORE", "SET ", "USE ", "GRANT", "EXECUTE", "BEGIN", "_schema", "TEMPORARY", "sum"))
+                                  "ATTACH", "FREEZE", "default", "Merge(", "RocksDB", "BACKUP", "RESTORE", "SET ", "USE ", "GRANT", "EXECUTE", "BEGIN", "_schema", "TEMPORARY", "sum", "file}"))
 ]  # fmt: skip
 
 
@@ -215,6 +286,11 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "secret.csv"
     path.write_text(SECRET + "\n")
     return path
+
+
+@pytest.fixture(scope="module", autouse=True)
+def table(server: Running) -> None:
+    server.value("CREATE TABLE t_attacks (a String, b String DEFAULT '') ENGINE = MergeTree ORDER BY a")
 
 
 @pytest.mark.parametrize("statement", [*READS_FILES, *RUNS_PROGRAMS, *REACHES_OUT, *OTHER_DATABASES, *CHANGES])
@@ -246,6 +322,11 @@ def test_the_attacks_changed_nothing(server: Running) -> None:
     assert server.value("SELECT count() FROM system.tables WHERE name = 'access_log'") == "1"
     assert server.value("SELECT count() FROM other.secrets") == "1"
     assert server.value("SELECT count() FROM access_log") == "0"
+    assert server.value("SELECT count() FROM t_attacks") == "0"
+    assert (
+        server.value("SELECT count() FROM system.databases WHERE name IN ('default', 'system', 'information_schema')")
+        == "3"
+    )
 
 
 def test_a_read_only_user_asks_what_a_dashboard_asks(server: Running) -> None:
@@ -264,6 +345,8 @@ def test_a_read_only_user_asks_what_a_dashboard_asks(server: Running) -> None:
         "SELECT name, type FROM system.columns WHERE database = 'logproc' AND table = 'access_log'",
         "SHOW TABLES", "DESCRIBE access_log", "SHOW CREATE TABLE access_log", "EXISTS access_log", "SHOW DATABASES", "EXPLAIN SELECT count() FROM access_log",
         "SELECT version(), timezone(), currentDatabase(), hostName(), uptime()",
+        "SELECT * APPLY(toString) FROM access_log", "SELECT COLUMNS('_ms$') APPLY(max) APPLY(toString) FROM access_log", "SELECT arrayMap(upper, ['a'])",
+        "SHOW TABLES LIKE 'access%' LIMIT 5", "SELECT $$ // ' /* $$, 1 /* a /* b */ c */ + 1 // it's", "SELECT a.path AS file FROM access_log AS a ORDER BY a.path",
         "SELECT DISTINCT ON (app) app FROM access_log", "SELECT columns('app') FROM access_log", "SELECT * EXCEPT (path) FROM access_log", "SELECT exists(SELECT 1)",
         "SELECT INTERVAL 1 DAY + now(), CAST(1 AS String), 1::UInt8, date_trunc('hour', now()), date_diff('hour', now(), now())",
         "SELECT grouping(app), app FROM access_log GROUP BY ROLLUP(app)", "SELECT * FROM generate_series(1, 3)", "SELECT * FROM values('a Int8', 1, 2)",
