@@ -56,7 +56,7 @@ class Url:
             raise ConfigError(f"{text!r}: the port is no number from 0 to 65535") from error
         return cls(
             parts.scheme,
-            parts.hostname or "",
+            _as_typed(parts.hostname or "", parts.netloc),
             port,
             unquote(parts.username or ""),
             unquote(parts.path),
@@ -84,6 +84,12 @@ class Url:
         place = ",".join([place, *self.others])
         query = "?" + "&".join(f"{k}={v}" for k, v in self.options) if self.options else ""
         return f"{self.scheme}://{place}{self.path}{query}" if place or self.path else f"{self.scheme}:{query}"
+
+
+def _as_typed(host: str, place: str) -> str:
+    """The host with its capitals, which urlsplit takes away: it may be meant as a folder."""
+    begin = place.lower().rfind(host)
+    return place[begin : begin + len(host)] if begin >= 0 else host
 
 
 def user(url: Url) -> str:

@@ -33,7 +33,12 @@ def folder_of(url: Url) -> Path:
     """The folder that a `chdb:` URL names."""
     url.refuse_unknown_options(())
     if url.host:
-        raise ConfigError(f"{url}: a folder begins with a third slash", f"write chdb:///{url.host}{url.path}")
+        # `chdb://foo/bar` is meant as a folder here, as often as one whose third slash was forgotten.
+        written = f"{url.host}{url.path}"
+        raise ConfigError(
+            f"{url}: after chdb:// comes a folder from the root on",
+            f"for the folder {written} here write {written} alone; for /{written} write chdb:///{written}",
+        )
     if url.path in {"", "/"}:
         raise ConfigError("chdb: needs a folder", "write chdb:///var/lib/logproc, for example")
     return Path(url.path)
@@ -90,7 +95,7 @@ def _check(folder: Path, *, create: bool) -> None:
     try:
         if not folder.exists():
             if not create:
-                raise ConfigError(f"{folder}: there is no store", "`logproc collect PATH --to chdb://FOLDER` makes one")
+                raise ConfigError(f"{folder}: there is no store", f"`logproc collect PATH --to {folder}` makes one")
             folder.mkdir(parents=True)
         if not folder.is_dir():
             raise ConfigError(f"{folder} is a file, not the folder of a store")
@@ -103,9 +108,7 @@ def _check(folder: Path, *, create: bool) -> None:
             f"{folder} has other files in it and is no store", "name an empty folder, or one that does not exist yet"
         )
     if not names and not create:
-        raise ConfigError(
-            f"{folder} is empty: there is no store", "`logproc collect PATH --to chdb://FOLDER` makes one"
-        )
+        raise ConfigError(f"{folder} is empty: there is no store", f"`logproc collect PATH --to {folder}` makes one")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise ConfigError(
             f"{folder}: no permission to write",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,21 +16,19 @@ from starlette.types import Message, Receive, Scope, Send
 
 from logproc.errors import QueryError
 from logproc.serve import answers, handshake
+from logproc.serve.beginning import MAX_VALUES, spill, statement_of, values_of
 from logproc.serve.body import IN_MEMORY, Body
 from logproc.serve.compression import Compressor, Decompressor, chosen, compressor
 from logproc.serve.engine import Kind, Outcome, Session
 from logproc.serve.guard import ACCESS_DENIED, Guard
 from logproc.serve.parameters import INTERPRETING, Parameters, read_parameters, settings_for
 from logproc.serve.queries import CANCELLED, Queries, Result, new_mark
-from logproc.serve.statements import SYNTAX_ERROR, Insert, Query, read
+from logproc.serve.statements import Insert, Query
 from logproc.serve.users import User, Users
 
 DEFAULT_FORMAT = "TabSeparated"
 ENGINE_DEFAULT = "default"
 
-_MAX_SQL = 1 << 20
-_MAX_VALUES = 256 << 10
-"""Expressions in VALUES are computed up to this size of the data; beyond it they have to be literals."""
 _HEAD = 64 << 10
 """Results up to this size are sent whole, with the right status; of larger ones an error comes at their end."""
 _WHOLE = 16 << 20
@@ -40,7 +39,9 @@ _KILL = re.compile(
 _LOCAL = frozenset({"localhost", "[::1]"})
 _LOOPBACK = re.compile(r"127\.\d+\.\d+\.\d+")
 _STALLED_SECONDS = 60.0
-"""A client that takes nothing of its result for so long is gone: it holds a thread of the engine."""
+"""A client that takes nothing of its result, or sends nothing of its body, for so long is gone: it holds a thread of the engine, or memory."""
+
+log = logging.getLogger(__name__)
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -95,6 +96,9 @@ class Front:
             return
         except QueryError as error:
             await self._fail(request, error)
+        except Exception as error:
+            log.exception("a request failed")
+            await self._fail(request, QueryError(f"the server made a mistake ({type(error).__name__})"))
 
     async def _answer(self, request: Request) -> None:
         if request.scope["method"] not in {"GET", "POST", "HEAD"}:
@@ -103,7 +107,7 @@ class Front:
         user = await self._user(request, parameters)
         body = Body(self._options.max_body)
         try:
-            statement = await self._receive(request, body)
+            statement = await self._receive(request, body, readonly=user.may.readonly)
             if statement is None:
                 await self._send_whole(request, b"Ok.\n", Outcome())
             elif isinstance(statement, Insert):
@@ -116,7 +120,7 @@ class Front:
     async def _user(self, request: Request, parameters: Parameters) -> User:
         user = self._users.known(parameters.user, parameters.password)
         if user is None:
-            user = await asyncio.to_thread(self._users.find, parameters.user, parameters.password)
+            user = await self._users.find(parameters.user, parameters.password)
         if not user.password:
             self._refuse_web_pages(request.headers)
         return user
@@ -127,12 +131,14 @@ class Front:
         if host and host not in self._options.hosts and not _LOOPBACK.fullmatch(host):
             raise QueryError(f"requests for the host {host!r} need a password", code=ACCESS_DENIED)
         origin = headers.get("origin", "")
-        if origin and origin.split("://")[-1].lower() != headers.get("host", "").lower():
+        # An image of another site comes without an origin; a link that somebody follows is theirs to follow.
+        embedded = headers.get("sec-fetch-site") == "cross-site" and headers.get("sec-fetch-mode") != "navigate"
+        if embedded or (origin and origin.split("://")[-1].lower() != headers.get("host", "").lower()):
             raise QueryError("requests of a web page need a password", code=ACCESS_DENIED)
 
     # What was sent
 
-    async def _receive(self, request: Request, body: Body) -> Query | Insert | None:
+    async def _receive(self, request: Request, body: Body, *, readonly: bool) -> Query | Insert | None:
         """The statement, once all of the body is here. Raises ClientLeftError where it is cut short."""
         assert request.parameters is not None  # noqa: S101
         if request.headers.get("content-type", "").startswith("multipart/"):
@@ -141,20 +147,27 @@ class Front:
         statement: Query | Insert | None = None
         more = True
         while more:
-            message = await request.receive()
+            message = await _next(request.receive)
             if message["type"] == "http.disconnect":
                 raise ClientLeftError
             more = message.get("more_body", False)
-            for piece in undone.feed(message.get("body", b"")):
+            received = message.get("body", b"")
+            body.count(len(received))
+            for piece in undone.feed(received):
                 body.add(piece)
                 if body.size > IN_MEMORY and not body.spilled:
-                    statement = _statement(request.parameters.query, body)
+                    statement = statement_of(request.parameters.query, body)
                     if not isinstance(statement, Insert):
                         raise QueryError("the statement is too long", code=307)
+                    if readonly:
+                        raise QueryError("Cannot execute query in readonly mode", code=164)
                 await asyncio.sleep(0) if len(piece) > 1 << 20 else None
         undone.end()
         if statement is None:
-            statement = _statement(request.parameters.query, body)
+            # Reading a quarter of a megabyte takes longer than all others should wait.
+            query = request.parameters.query
+            large = len(query) + body.size > _HEAD
+            statement = await asyncio.to_thread(statement_of, query, body) if large else statement_of(query, body)
         return statement
 
     # What is done
@@ -219,15 +232,15 @@ class Front:
         )
         await asyncio.to_thread(self._guard.check, insert.sql, parameters.values, user.may, changes=changes)
         if insert.format.lower() == "values" and not body.spilled:
-            session = await self._computing(session, _values(body, insert, parameters.query))
+            session = await self._computing(session, values_of(body, insert, parameters.query))
         if not body.spilled:
-            _spill(body, insert, parameters.query)
+            spill(body, insert, parameters.query)
         outcome = await self._queries.command(insert.reading(body.path()), session, parameters.values, insert=True)
         await self._send_whole(request, b"", outcome)
 
     async def _computing(self, session: Session, data: bytes) -> Session:
         """The session, with leave to compute what stands in VALUES where that is harmless; literals need none."""
-        if len(data) > _MAX_VALUES or not await asyncio.to_thread(
+        if len(data) > MAX_VALUES or not await asyncio.to_thread(
             self._guard.harmless_values, data.decode("utf-8", "replace")
         ):
             return session
@@ -345,66 +358,18 @@ def _coding(coding: str) -> Headers:
     return [(b"content-encoding", coding.encode()), (b"vary", b"accept-encoding")] if coding else []
 
 
+async def _next(receive: Receive) -> Message:
+    """What comes next of a request. Raises QueryError where nothing does."""
+    try:
+        async with asyncio.timeout(_STALLED_SECONDS):
+            return await receive()
+    except TimeoutError as error:
+        raise QueryError(f"nothing more of the body came for {_STALLED_SECONDS:.0f} s", code=159) from error
+
+
 async def _left(receive: Receive) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
-
-
-def _statement(query: str, body: Body) -> Query | Insert | None:
-    """SQL is in the URL, in the body, or begins in the one and goes on in the other. None: there is none."""
-    if not query.strip():
-        return _statement_in_body(body)
-    statement = read(query)
-    if isinstance(statement, Insert):
-        if body.size > IN_MEMORY:
-            _spill(body, statement, query)
-        return statement
-    if body.size > _MAX_SQL:
-        raise QueryError("the statement is too long", code=307)
-    rest = body.head(_MAX_SQL)
-    return read(f"{query}\n{_text(rest)}") if rest.strip() else statement
-
-
-def _statement_in_body(body: Body) -> Query | Insert | None:
-    head = body.head(_MAX_SQL)
-    if not head.strip():
-        return None
-    # Data of any bytes may follow the statement.
-    statement = read(head.decode("utf-8", "surrogateescape"))
-    if not isinstance(statement, Insert):
-        if body.size > _MAX_SQL:
-            raise QueryError("the statement is too long", code=307)
-        _text(head)
-        return statement
-    text = head.decode("utf-8", "surrogateescape")
-    _text(statement.sql.encode("utf-8", "surrogateescape"))
-    skip = len(text[: statement.data].encode("utf-8", "surrogateescape"))
-    statement = replace(statement, data=-skip)
-    if body.size > IN_MEMORY:
-        _spill(body, statement, "")
-    return statement
-
-
-def _values(body: Body, insert: Insert, query: str) -> bytes:
-    """The data of an INSERT that is in memory, as far as it has to be looked at."""
-    if insert.data < 0:
-        return body.head(_MAX_VALUES - insert.data + 1)[-insert.data :]
-    return query[insert.data :].encode() + body.head(_MAX_VALUES + 1)
-
-
-def _spill(body: Body, insert: Insert, query: str) -> None:
-    """Only the data go to the file. A place below zero is one in the body, in bytes."""
-    if insert.data < 0:
-        body.spill(-insert.data)
-    else:
-        body.spill(0, query[insert.data :].encode())
-
-
-def _text(raw: bytes) -> str:
-    try:
-        return raw.decode()
-    except UnicodeDecodeError as error:
-        raise QueryError("the statement is no UTF-8", code=SYNTAX_ERROR) from error
 
 
 async def _ok(scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG001

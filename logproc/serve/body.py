@@ -21,20 +21,29 @@ class Body:
         self._memory = bytearray()
         self._file: BinaryIO | None = None
         self.size = 0
+        self._received = 0
 
     @property
     def spilled(self) -> bool:
         """It is in a file already."""
         return self._file is not None
 
-    def add(self, data: bytes) -> None:
-        """Raises QueryError beyond the limit."""
-        self.size += len(data)
-        if self.size > self._limit:
+    def count(self, received: int) -> None:
+        """Bytes as they came, compressed or not: a stream of nothing but empty frames never ends. Raises QueryError beyond the limit."""
+        self._received += received
+        self._check(self._received)
+
+    def _check(self, size: int) -> None:
+        if size > self._limit:
             raise QueryError(
                 f"The body is larger than {self._limit:,} bytes, which is the limit here: send it in parts",
                 code=TOO_LARGE,
             )
+
+    def add(self, data: bytes) -> None:
+        """Raises QueryError beyond the limit."""
+        self.size += len(data)
+        self._check(self.size)
         if self._file is not None:
             self._file.write(data)
         else:

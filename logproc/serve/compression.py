@@ -22,6 +22,9 @@ BAD_COMPRESSION, UNKNOWN_COMPRESSION = 271, 89
 _PIECE = 4 << 20
 """Bytes that are undone at a time: 64 KiB of zstd can be gigabytes of zeros."""
 
+_WINDOW_LOG = 23
+"""A zstd stream may ask for 8 MiB of memory, as HTTP has it (RFC 9659), not for 128."""
+
 
 class Compressor(Protocol):
     """Compresses piece by piece; `flush` ends the stream."""
@@ -128,7 +131,7 @@ def _decompressors() -> dict[str, Callable[[], Any]]:
     def zstd() -> Any:
         from backports import zstd
 
-        return zstd.ZstdDecompressor()
+        return zstd.ZstdDecompressor(options={zstd.DecompressionParameter.window_log_max: _WINDOW_LOG})
 
     return {
         "gzip": lambda: zlib.decompressobj(31),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import re
 import uuid
 from collections.abc import Mapping, Set
@@ -99,7 +100,7 @@ def read_parameters(url: bytes, headers: Mapping[str, str]) -> Parameters:
         {k: v for k, v in given.items() if k not in _TRANSPORT and not k.startswith("param_")},
         _switch(given.get("enable_http_compression", "0")),
         _switch(given.get("wait_end_of_query", "0")),
-        int(given["client_protocol_version"]) if given.get("client_protocol_version", "").isdecimal() else 0,
+        int(protocol) if re.fullmatch("[0-9]{1,9}", protocol := given.get("client_protocol_version", "")) else 0,
     )
 
 
@@ -136,6 +137,8 @@ def settings_for(user: User, asked: Mapping[str, str], texts: Set[str]) -> tuple
             readonly = True
         elif name in _LIMITS:
             made[name] = _smaller(name, value, user.limits)
+        elif name == "max_threads" and user.may.readonly:
+            made[name] = str(min(_whole(name, value), os.cpu_count() or 1))
         elif unsafe_setting(name, texts) or (user.may.readonly and not SAFE_SETTINGS.fullmatch(name)):
             raise QueryError(
                 f"Cannot modify '{name}' setting in readonly mode"
@@ -146,6 +149,12 @@ def settings_for(user: User, asked: Mapping[str, str], texts: Set[str]) -> tuple
         else:
             made[name] = value
     return made, readonly
+
+
+def _whole(name: str, value: str) -> int:
+    if not re.fullmatch("[0-9]{1,9}", value):
+        raise QueryError(f"Setting {name}: {value!r} is no number", code=BAD_ARGUMENTS)
+    return int(value)
 
 
 def _smaller(name: str, value: str, limits: Limits) -> str:

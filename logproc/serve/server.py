@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from logproc.errors import ConfigError
 from logproc.serve.app import Front, Options, application
@@ -22,6 +23,9 @@ from logproc.serve.engine import Engine
 from logproc.serve.guard import Guard
 from logproc.serve.queries import Capacity, Queries
 from logproc.serve.users import Users
+
+_HEADERS_SECONDS = 30.0
+"""For the headers of a request; also how long a connection stays open without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,15 +177,38 @@ class Server:
             access_log=False,
             lifespan="off",
             loop="asyncio",
-            http="h11",
+            http=_Http,
             ws="none",
             server_header=False,
-            timeout_keep_alive=30,
+            timeout_keep_alive=int(_HEADERS_SECONDS),
             timeout_graceful_shutdown=max(1, int(self._grace)),
             h11_max_incomplete_event_size=1 << 20,
             ssl_certfile=self._listen.certificate,
             ssl_keyfile=self._listen.key,
         )
+
+
+class _Http(H11Protocol):
+    """Closes a connection on which no request becomes whole: many such would take all that the process may have open."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn has it
+        """Begin to watch."""
+        super().connection_made(transport)
+        self._answered: object = None
+        self._watch = self.loop.call_later(_HEADERS_SECONDS, self._look)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Watch no more."""
+        self._watch.cancel()
+        super().connection_lost(exc)
+
+    def _look(self) -> None:
+        idle = self.cycle is None or self.cycle.response_complete
+        if idle and self._answered is self.cycle:
+            self.transport.close()
+            return
+        self._answered = self.cycle
+        self._watch = self.loop.call_later(_HEADERS_SECONDS, self._look)
 
 
 class _Uvicorn(uvicorn.Server):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hashlib
 import hmac
@@ -11,6 +12,7 @@ import threading
 import tomllib
 from collections import OrderedDict
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -69,7 +71,11 @@ class _Entry(BaseModel):
     @classmethod
     def _is_hash(cls, value: str) -> str:
         if value:
-            _parts(value)
+            n, r, p, salt, _ = _parts(value)
+            try:
+                _scrypt("", salt, n, r, p)
+            except (ValueError, TypeError, OverflowError) as error:
+                raise ValueError(f"the password is no hash that can be checked: {error}") from error
         return value
 
 
@@ -140,7 +146,8 @@ class Users:
         self._key = secrets.token_bytes(32)
         self._right: OrderedDict[bytes, None] = OrderedDict()
         self._lock = threading.Lock()
-        self._guessing = threading.Lock()
+        # One at a time, and on a thread of its own: guessing may take neither all cores nor the threads that statements need.
+        self._guessing = ThreadPoolExecutor(1, thread_name_prefix="password")
         self._nobody = hash_password(secrets.token_hex(8))
 
     @property
@@ -158,18 +165,21 @@ class Users:
         with self._lock:
             return user if self._mark(name, password) in self._right else None
 
-    def find(self, name: str, password: str) -> User:
+    async def find(self, name: str, password: str) -> User:
         """The user of this name and password; slow on purpose. Raises QueryError."""
+        return await asyncio.get_running_loop().run_in_executor(self._guessing, self._find, name, password)
+
+    def _find(self, name: str, password: str) -> User:
         if user := self.known(name, password):
             return user
         named = self._users.get(name)
-        with self._guessing:  # one at a time: guessing may not take all cores
-            n, r, p, salt, made = _parts((named.password if named else "") or self._nobody)
-            right = hmac.compare_digest(_scrypt(password, salt, n, r, p), made)
+        n, r, p, salt, made = _parts((named.password if named else "") or self._nobody)
+        right = hmac.compare_digest(_scrypt(password, salt, n, r, p), made)
         if named is None or not named.password or not right:
             raise QueryError(
                 f"{name}: Authentication failed: password is incorrect, or there is no user with such name.",
-                code=WRONG_PASSWORD if password or named is None else PASSWORD_REQUIRED,
+                # The same for a name that does not exist: the code would tell which names do.
+                code=WRONG_PASSWORD if password else PASSWORD_REQUIRED,
             )
         with self._lock:
             self._right[self._mark(name, password)] = None

@@ -35,7 +35,7 @@ def test_the_folder_of_sinks_is_the_list_of_schemes() -> None:
         ("stdout:?encoding=xml", "no encoding 'xml'"),
         ("parquet:", "needs a folder"),
         ("chdb:", "needs a folder"),
-        ("chdb://var/lib", "third slash"),
+        ("chdb://Var/lib", "for the folder Var/lib here write Var/lib alone; for /Var/lib write chdb:///Var/lib"),
         ("clickhouse://u:secret@h/db", "password in a URL"),
     ],
 )

@@ -103,6 +103,8 @@ def test_clickhouse_reads_the_users() -> None:
     assert [line.split()[0] for line in done.stdout.splitlines()] == [s.split()[0] for s in statements]
 
     assert not re.search(r"GRANT (ALL|INSERT)[^;]*TO logproc_reader", text)
+    for limit in ("max_execution_time", "max_memory_usage"):
+        assert re.search(rf"{limit} = \d+ MIN 1 MAX \d+", done.stdout), "a client could lift it"
 
 
 def test_acls_cover_the_topic_the_group_and_the_dead_letters() -> None:

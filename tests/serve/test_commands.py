@@ -170,6 +170,8 @@ def test_read_only_for_everybody(store: Path) -> None:
         ("[users]\n", "there is no user"),
         ("[users.a]\npasword = 'x'", "users.a.pasword"),
         ("[users.a]\npassword = 'plain'", "the password is no hash"),
+        ("[users.a]\npassword = 'scrypt$3$8$1$AAAA$AAAA'", "n must be a power of 2"),
+        ("[users.a]\npassword = 'scrypt$1073741824$8$1$AAAA$AAAA'", "no hash that can be checked"),
         ("[users.a]\nreadonly = 'yes'", "users.a.readonly"),
         ("[users.a]\nmax_memory_usage = 'much'", "is no size"),
         ("users = [", "it has to be TOML"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import re
 import shutil
 import socket
@@ -145,6 +146,7 @@ def test_compressed_inserts(empty: Running, coding: str) -> None:
     [
         ("INSERT INTO http_rows VALUES", "(1, 'a'), (2, 'b')"),
         ("INSERT INTO http_rows (b, a) VALUES", " ('a', 1), ('b', 2);"),
+        ("INSERT INTO http_rows (b, a) VALUES", "(lower('A'), 2 - 1), (concat('b', toString(now())), '2')"),
         ("INSERT INTO http_rows FORMAT JSONEachRow", '\n{"a": 1, "b": "a"}\n{"a": 2, "b": "b"}'),
         ("INSERT INTO http_rows FORMAT CSV", "\n1,a\n2,b\n"),
         ("insert into table http_rows (a, b) settings max_insert_block_size = 10 format TSV", "\n1\ta\n2\tb\n"),
@@ -258,6 +260,56 @@ def test_what_is_not_spoken_says_so(server: Running) -> None:
     assert b" 400 " in raw(server, b"nonsense\r\n\r\n").split(b"\r\n")[0]
 
 
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT throwIf(1, '" + " " * 250_000 + "')", "SELECT 1 " + "/* " * 80_000, "SELECT '" + "\\'" * 120_000, "SELECT " + "‘" * 80_000,
+        "SELECT " + "".join(f"${n}$ " for n in range(30_000)), "SELECT [" + "settings, " * 5_000 + "1]", "SELECT " + "-(" * 900 + "1" + ")" * 900,
+        "SELECT " + "a," * 500_000 + "1", "SELECT 1 " + " " * 1_000_000,
+    ],
+    ids=["error", "comments", "escapes", "quotes", "heredocs", "settings", "deep", "long", "blanks"],
+)  # fmt: skip
+def test_no_statement_takes_the_square_of_its_length(server: Running, sql: str) -> None:
+    answer = server.ask(sql, user="reader", password="secret", timeout=20)
+
+    assert answer.headers["X-ClickHouse-Exception-Code"] is not None
+    assert len(answer.body) < 50_000
+    assert server.value("SELECT 1", timeout=5) == "1"
+    assert not [line for line in server.said if "Traceback" in line]
+
+
+def test_a_number_that_is_too_long_is_none(server: Running) -> None:
+    assert server.ask("SELECT 1", client_protocol_version="9" * 5000).text == "1\n"
+    assert (
+        server.ask("SELECT 1", user="reader", password="secret", max_threads="9" * 5000).headers[
+            "X-ClickHouse-Exception-Code"
+        ]
+        == "36"
+    )
+    threads = server.ask("SELECT getSetting('max_threads')", user="reader", password="secret", max_threads=100_000).text
+    assert int(threads) <= (os.cpu_count() or 1)
+
+
+def test_guesses_do_not_keep_others_waiting(server: Running) -> None:
+    server.ask("SELECT 1", user="reader", password="secret")
+    guessing = [
+        threading.Thread(target=server.ask, args=("SELECT 1",), kwargs={"user": f"user{n}", "password": "x"})
+        for n in range(60)
+    ]
+    for thread in guessing:
+        thread.start()
+    began = time.monotonic()
+    for n in range(5):
+        assert server.ask(f"SELECT {n}, 'not asked before'", user="reader", password="secret").status == 200
+    waited = time.monotonic() - began
+    still = sum(thread.is_alive() for thread in guessing)
+    for thread in guessing:
+        thread.join()
+
+    assert still, "all guesses were answered before: nothing was shown"
+    assert waited < 20
+
+
 def test_an_error_in_the_middle_of_a_result(server: Running) -> None:
     sql = "SELECT number, throwIf(number = 900000, 'too far') FROM numbers(1000000)"
     answer = server.ask(sql, max_block_size=1000)
@@ -335,6 +387,9 @@ def test_limits_of_a_user(server: Running) -> None:
 def test_a_page_of_another_site_needs_a_password(server: Running) -> None:
     assert server.ask("SELECT 1", headers={"Origin": "http://evil.example"}).status == 403
     assert server.ask("SELECT 1", headers={"Host": "evil.example"}).status == 403
+    image = {"Sec-Fetch-Site": "cross-site", "Sec-Fetch-Mode": "no-cors"}
+    assert server.ask(method="GET", query="SELECT 1", headers=image).status == 403
+    assert server.ask(method="GET", query="SELECT 1", headers=image | {"Sec-Fetch-Mode": "navigate"}).status == 200
     assert (
         server.ask("SELECT 1", headers={"Origin": "http://evil.example"}, user="reader", password="secret").status
         == 200
@@ -361,7 +416,10 @@ def test_ways_to_say_who_one_is(server: Running) -> None:
     ):
         answer = server.ask("SELECT 1", headers=headers)
         assert (answer.status, answer.headers["X-ClickHouse-Exception-Code"]) == (403, "516")
-    assert server.ask("SELECT 1", headers={"X-ClickHouse-User": "reader"}).status == 401
+    for name in ("reader", "nobody"):
+        # What the answer is must not tell which names there are.
+        answer = server.ask("SELECT 1", headers={"X-ClickHouse-User": name})
+        assert (answer.status, answer.headers["X-ClickHouse-Exception-Code"]) == (401, "194")
 
 
 def test_what_curl_sees(server: Running, tmp_path: Path) -> None:

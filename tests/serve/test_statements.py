@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import random
 
 import pytest
 from hypothesis import given
@@ -10,6 +12,7 @@ from hypothesis import strategies as st
 
 from logproc.errors import QueryError
 from logproc.serve.statements import Insert, Query, read, tokens
+from tests.serve.servers import Running
 
 BLANK = st.sampled_from([" ", "\n", "\t", " /* FORMAT x; */ ", " -- FORMAT y;\n", "  "])
 TEXTS = st.sampled_from(
@@ -82,3 +85,43 @@ def test_any_text_is_read_or_refused(text: str) -> None:
         read(text)
     found = list(tokens(text))
     assert [t.text for t in found] == [text[t.start : t.end] for t in found]
+
+
+PIECES = [
+    "'", '"', "`", "\\", "/*", "*/", "//", "--", "\n", " ", "$", "a", "$a$", "$$", "#", "# ", "#!", "1", "x1", ".", "(", ")", "‘", "’", "“", "”", "\ufeff", "ü",
+    ",", "=", "1e5", "$a b$", "*", "/", "-", "\u00a0", "''",
+]  # fmt: skip
+
+
+def test_the_tokens_are_those_of_the_engine(server: Running) -> None:
+    """A text or a comment that only one of the two sees hides what is in it from the other."""
+    chosen = random.Random(4711)
+    texts = ["".join(chosen.choices(PIECES, k=chosen.randint(1, 14))) for _ in range(3000)]
+    rows = "\n".join(json.dumps({"s": text}) for text in texts)
+    server.value("CREATE TABLE IF NOT EXISTS token_texts (s String) ENGINE = Memory")
+    server.value(rows, query="INSERT INTO token_texts FORMAT JSONEachRow")
+    answer = server.value("SELECT s, tokenizeQuery(s) AS t FROM token_texts FORMAT JSONCompactEachRow")
+    compared = 0
+    for line in answer.splitlines():
+        text, said = json.loads(line)
+        theirs = [(token["begin"], token["end"], token["type"]) for token in said]
+        ours = list(tokens(text))
+        if any(t.kind == "open" for t in ours) or any(kind.startswith("Error") for _, _, kind in theirs):
+            continue
+        compared += 1
+        ends = [len(text[:n].encode()) for n in range(len(text) + 1)]
+        found = {(ends[t.start], ends[t.end], t.kind) for t in ours if t.kind in {"text", "word"}}
+        kinds = {"StringLiteral": "text", "QuotedIdentifier": "text", "HereDoc": "text", "BareWord": "word"}
+        wanted = {
+            (start, end, kinds[kind])
+            for start, end, kind in theirs
+            if kind in kinds and not text.encode()[start : start + 1].isdigit()
+        }
+        assert found == wanted, (text, theirs)
+    assert compared > 500
+
+
+@pytest.mark.parametrize("text", ["SELECT 'a", "SELECT 1 /* /* */", "SELECT $a$ b", "SELECT ‘a"])
+def test_what_is_not_closed_is_refused_with_its_place(text: str) -> None:
+    with pytest.raises(QueryError, match=r"at position \d+ is not closed"):
+        read(text)
