@@ -75,6 +75,7 @@ _WRITES = _READS | {
     "UndropQuery", "ShowProcesslistQuery", "KillQueryQuery",
 }  # fmt: skip
 
+_COMPUTED_COLUMN = re.compile(r"\b(DEFAULT|MATERIALIZED|ALIAS|EPHEMERAL|CODEC|TTL)\b", re.IGNORECASE)
 _UNTOUCHED = frozenset({*ENGINE_OWN, "system", "information_schema"})
 """Databases of the engine's own, which nobody may change."""
 
@@ -277,6 +278,7 @@ class Guard:
         if parent == "TableExpression" or parent in {"InsertQuery", "CreateQuery"}:
             if name not in TABLE_FUNCTIONS and not (parent == "TableExpression" and self._is_view(node.text)):
                 refuse(f"the table function {node.text}")
+            _check_structure(node, name)
             return
         if above.startswith("Storage definition") and node is _engine_of(node.parent):
             if name not in _ENGINES:
@@ -328,6 +330,21 @@ def _check_name(node: Node, may: Permissions, *, readonly: bool) -> None:
         or database in ENGINE_OWN
     ):
         _check_database(database, name, may, readonly=readonly)
+
+
+def _check_structure(function: Node, name: str) -> None:
+    """The columns of `values`, `format` and `null` are a text, in which `ALIAS file('/etc/passwd')` could stand."""
+    arguments = function.children[0].children if function.children else []
+    place = {"values": 0, "sqlstandardvalues": 0, "null": 0, "format": 1}.get(name)
+    if place is None or len(arguments) <= place or (name == "format" and len(arguments) < 3):
+        return
+    structure = arguments[place]
+    if name.endswith("values") and (structure.label, structure.text) == ("Function", "tuple"):
+        return
+    if structure.label != "Literal" or _COMPUTED_COLUMN.search(structure.text):
+        refuse(
+            f"{function.text} with computed columns", "name the columns and their types in one text, and nothing else"
+        )
 
 
 def _in_expression(node: Node) -> bool:

@@ -79,6 +79,16 @@ READS_FILES = [
     # SQL in a text: what it is, the engine sees alone.
     "SELECT * FROM format(Values, 'a String', $$(file('{file}'))$$)",
     "SELECT * FROM format(Values, 'a String', $$(file('{file}'))$$) SETTINGS input_format_values_interpret_expressions = 1",
+    "SELECT b FROM values('a String, b String ALIAS file(\\'{file}\\')', ('x'))",
+    "SELECT b FROM VALUES(concat('a String, b String AL', 'IAS file(\\'{file}\\')'), ('x'))",
+    "SELECT b FROM values({{t:String}}, ('x'))&t=a String, b String ALIAS file('{file}')",
+    "SELECT * FROM format(JSONEachRow, 'a String, b String DEFAULT file(\\'{file}\\')', $${{\"a\":1}}$$)",
+    "SELECT b FROM format(JSONEachRow, concat('a String, b String MATERIALIZED file(\\'{file}\\')'), $${{\"a\":1}}$$)",
+    "SELECT arrayFold((a, x) -> file(x), ['{file}'], '')",
+    "SELECT mapApply(file, map('a', '{file}'))",
+    "SELECT * APPLY(toString) APPLY(file) FROM (SELECT '{file}' AS p)",
+    "SELECT * FROM hop_between(since = file('{file}'), until = now())",
+    "SELECT * FROM numbers(length(file('{file}')))",
     "SELECT 1 SETTINGS additional_result_filter = 'throwIf(1, file(\\'{file}\\'))'",
     "SELECT 1 FROM system.one SETTINGS additional_table_filters = {{'system.one': 'throwIf(1, file(\\'{file}\\'))'}}",
     "SELECT 1&additional_result_filter=throwIf(1, file('{file}'))",
@@ -349,7 +359,7 @@ def test_a_read_only_user_asks_what_a_dashboard_asks(server: Running) -> None:
         "SHOW TABLES LIKE 'access%' LIMIT 5", "SELECT $$ // ' /* $$, 1 /* a /* b */ c */ + 1 // it's", "SELECT a.path AS file FROM access_log AS a ORDER BY a.path",
         "SELECT DISTINCT ON (app) app FROM access_log", "SELECT columns('app') FROM access_log", "SELECT * EXCEPT (path) FROM access_log", "SELECT exists(SELECT 1)",
         "SELECT INTERVAL 1 DAY + now(), CAST(1 AS String), 1::UInt8, date_trunc('hour', now()), date_diff('hour', now(), now())",
-        "SELECT grouping(app), app FROM access_log GROUP BY ROLLUP(app)", "SELECT * FROM generate_series(1, 3)", "SELECT * FROM values('a Int8', 1, 2)",
+        "SELECT grouping(app), app FROM access_log GROUP BY ROLLUP(app)", "SELECT * FROM generate_series(1, 3)", "SELECT * FROM values('a Int8', 1, 2)", "SELECT * FROM values((1, 'a'), (2, 'b'))",
     ):  # fmt: skip
         answer = server.ask(sql, user="reader", password="secret")
         assert answer.status == 200, (sql, answer.text)
