@@ -18,7 +18,7 @@ from parsers.defaults import DEFAULTS, JSON_DEFAULTS, TEXT_DEFAULTS
 from parsers.detect import strict_reader
 from parsers.dispatch import MOST_PREFIXES, FormatParser
 from parsers.fields import ENCODING, FIELDS, NUMBER, QUOTES, TIME
-from parsers.flags import RESPONSE_CODE_DETAILS, RESPONSE_FLAGS, Flag
+from parsers.flags import RESET_REASONS, RESPONSE_CODE_DETAILS, RESPONSE_FLAGS, Flag
 from parsers.format_string import Format
 from parsers.frames import FrameColumns
 from parsers.nearest import Failure, json_failure, nearest
@@ -275,7 +275,10 @@ def _code_details(text: str) -> str:
     if known is None:
         return "not documented by Envoy: a filter or a newer release says it"
     said = f"the {known.answered_by} answered" if known.answered_by in ("proxy", "upstream") else known.answered_by
-    return f"{said}: {known.meaning}" + (f" (here: {found.args})" if found.args else "")
+    if not found.args:
+        return f"{said}: {known.meaning}"
+    reason = RESET_REASONS.get(found.args.partition(",")[0]) if known.name.startswith("upstream_reset_") else None
+    return f"{said}: {known.meaning} (here: {found.args}{f': {reason}' if reason else ''})"
 
 
 def _misfit(

@@ -80,7 +80,7 @@ def cell(text: str | None) -> str:
 
 
 def flags_page() -> str:
-    from parsers.flags import RESPONSE_CODE_DETAILS, RESPONSE_FLAGS
+    from parsers.flags import RESET_REASONS, RESPONSE_CODE_DETAILS, RESPONSE_FLAGS
 
     lines = [
         "# Response flags and response-code details\n",
@@ -90,6 +90,8 @@ def flags_page() -> str:
     lines += [f"| {f.short} | {f.long} | {f.code or ''} | {cell(f.meaning)} | {cell(f.look_at)} |" for f in RESPONSE_FLAGS.values()]  # fmt: skip
     lines += ["\n## Details (`%RESPONSE_CODE_DETAILS%`)\n", "| detail | who answered | what it means |\n|--|--|--|"]
     lines += [f"| `{cell(d.name)}` | {d.answered_by} | {cell(d.meaning)} |" for d in RESPONSE_CODE_DETAILS.values()]
+    lines += ["\n## In the braces of `upstream_reset_*_response_started{...}`\n", "| reason | what it means |\n|--|--|"]
+    lines += [f"| `{name}` | {cell(meaning)} |" for name, meaning in RESET_REASONS.items()]
     return WRITTEN + "\n".join(lines) + "\n"
 
 

@@ -73,7 +73,7 @@ def test_flags_and_details_are_told_one_by_one(logproc: Session) -> None:
     assert "look at: PeerAuthentication and DestinationRule" in page
     assert "ZZ: no flag that Envoy documents" in page
     assert "the proxy answered: the upstream failed before its answer began" in page
-    assert "(here: connection_failure)" in page
+    assert "(here: connection_failure: no connection came about (flag UF)" in page
 
 
 def test_a_line_from_standard_input_in_its_frame(logproc: Session) -> None:
