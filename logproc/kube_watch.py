@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from logproc.kube import app_of
@@ -152,7 +153,7 @@ class Watch:
     def _list(self) -> None:
         # From the server's cache (resourceVersion 0), which spares etcd a read per node.
         found = self._api.get(self._path, {**self._parameters, "resourceVersion": "0"})
-        self._listed(found.get("items") or [])
+        self._tell(partial(self._listed, found.get("items") or []))
         self._success()
         self._version = str((found.get("metadata") or {}).get("resourceVersion", ""))
 
@@ -164,8 +165,16 @@ class Watch:
                 return
             self._success()
             if event.type != "BOOKMARK":
-                self._changed(event.type, event.object)
+                self._tell(partial(self._changed, event.type, event.object))
             self._version = event.version or self._version
+
+    def _tell(self, tell: Callable[[], None]) -> None:
+        """Pass on what came. What is no object of Kubernetes (a proxy's answer, say) is a failure like others: the watch must not end of it."""
+        try:
+            tell()
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            self._version = ""
+            raise ApiError("the API server's answer holds what is no object of its kind") from error
 
     def _success(self) -> None:
         if self.failed:

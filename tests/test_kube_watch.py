@@ -148,6 +148,17 @@ def test_without_permission_reading_goes_on_and_says_so_once(kube: KubeServer) -
     assert "grant get, list and watch" in said[0]
 
 
+def test_an_answer_that_makes_no_sense_does_not_end_the_watch(kube: KubeServer) -> None:
+    kube.objects[PODS] = {"u1": None}  # type: ignore[dict-item]
+    said: list[str] = []
+    with watched(kube, say=said.append) as pods:
+        until(lambda: len(said) == 1)
+        assert "no object of its kind; trying again" in said[0]
+        kube.objects[PODS] = {"u1": pod("u1")}
+        until(lambda: pods.pod("u1"))
+        until(lambda: len(said) == 2)
+
+
 def test_a_pod_that_is_just_born_gets_a_moment(kube: KubeServer) -> None:
     with watched(kube, grace=20) as pods:
         until(lambda: kube.watching() == 1)
